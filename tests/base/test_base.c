@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "base.h"
+#include "test.h"
+
+#include <unistd.h>
+
+static void names(void)
+{
+    const char *const keys[] = {"learning_rate", "lr_end", "seed", NULL};
+    CHECK_STRING(nearest_name("learning_rat", keys), "learning_rate");
+    CHECK_STRING(nearest_name("sead", keys), "seed");
+    CHECK(nearest_name("banana_split", keys) == NULL);
+}
+
+static void paths(void)
+{
+    char *p;
+    CHECK_STRING(p = path_join("a", "b"), "a/b"), free(p);
+    CHECK_STRING(p = path_join("a/", "b"), "a/b"), free(p);
+    CHECK_STRING(p = path_join("a", "/b"), "/b"), free(p);
+    CHECK_STRING(p = path_folder("a/b"), "a"), free(p);
+    CHECK_STRING(p = path_folder("b"), "."), free(p);
+    CHECK_STRING(p = path_folder("/b"), "/"), free(p);
+    CHECK_STRING(p = path_folder("a/b/"), "a"), free(p);
+}
+
+static void files(void)
+{
+    char folder[] = "/tmp/pumice-test-XXXXXX";
+    CHECK(mkdtemp(folder) != NULL);
+    struct error e = {0};
+    char *deep = path_join(folder, "x/y"), *path = path_join(deep, "f");
+    CHECK(folder_make(deep, &e) == 0);
+    CHECK(file_write_atomic(path, "one", 3, &e) == 0);
+    CHECK(file_write_atomic(path, "other", 5, &e) == 0);
+    struct file_map f;
+    CHECK(file_map(&f, path, &e) == 0 && f.bytes == 5 && memcmp(f.data, "other", 5) == 0);
+    file_unmap(&f);
+    CHECK(file_map(&f, deep, &e) == -1);
+    CHECK_ERROR(e, "not a regular file");
+    CHECK(file_write_atomic("/nowhere/at/all", "x", 1, &e) == -1);
+    CHECK_ERROR(e, "/nowhere/at/all");
+    CHECK(folder_remove(folder, &e) == 0 && !folder_exists(folder));
+    free(deep), free(path);
+}
+
+static void hashes(void)
+{
+    // Published test vectors of FNV-1a 64.
+    CHECK(fnv1a(FNV_START, "", 0) == UINT64_C(0xcbf29ce484222325));
+    CHECK(fnv1a(FNV_START, "a", 1) == UINT64_C(0xaf63dc4c8601ec8c));
+    CHECK(fnv1a(FNV_START, "foobar", 6) == UINT64_C(0x85944171f73967e8));
+}
+
+int main(void)
+{
+    names();
+    paths();
+    files();
+    hashes();
+    return test_end();
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include "base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int error_set(struct error *e, const char *format, ...)
+{
+    if (!e) return -1;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(e->text, sizeof e->text, format, args);
+    va_end(args);
+    return -1;
+}
+
+int error_prefix(struct error *e, const char *format, ...)
+{
+    if (!e) return -1;
+    struct error old = *e;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(e->text, sizeof e->text, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof e->text) snprintf(e->text + n, sizeof e->text - (size_t)n, "%s", old.text);
+    return -1;
+}
+
+static void *checked(void *p, size_t bytes)
+{
+    if (p || !bytes) return p;
+    fprintf(stderr, "pumice: out of memory (%zu bytes asked for)\n", bytes);
+    exit(1);
+}
+
+void *mem_alloc(size_t bytes)
+{
+    return checked(malloc(bytes), bytes);
+}
+
+void *mem_zero(size_t count, size_t bytes)
+{
+    return checked(calloc(count, bytes), count && bytes ? 1 : 0);
+}
+
+void *mem_resize(void *p, size_t bytes)
+{
+    return checked(realloc(p, bytes), bytes);
+}
+
+char *mem_string(const char *s)
+{
+    return mem_string_n(s, strlen(s));
+}
+
+char *mem_string_n(const char *s, size_t bytes)
+{
+    char *copy = mem_alloc(bytes + 1);
+    memcpy(copy, s, bytes);
+    copy[bytes] = 0;
+    return copy;
+}
+
+char *mem_format(const char *format, ...)
+{
+    char *out = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&out, format, args);
+    va_end(args);
+    return checked(n < 0 ? NULL : out, 1);
+}
+
+void text_add(struct text *t, const void *data, size_t bytes)
+{
+    if (t->bytes + bytes + 1 > t->capacity) {
+        size_t capacity = t->capacity ? t->capacity : 64;
+        while (t->bytes + bytes + 1 > capacity) capacity *= 2;
+        t->data = mem_resize(t->data, capacity);
+        t->capacity = capacity;
+    }
+    if (bytes) memcpy(t->data + t->bytes, data, bytes);
+    t->bytes += bytes;
+    t->data[t->bytes] = 0;
+}
+
+void text_print(struct text *t, const char *format, ...)
+{
+    char *out = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&out, format, args);
+    va_end(args);
+    checked(n < 0 ? NULL : out, 1);
+    text_add(t, out, (size_t)n);
+    free(out);
+}
+
+void text_free(struct text *t)
+{
+    free(t->data);
+    *t = (struct text){0};
+}
+
+int file_map(struct file_map *f, const char *path, struct error *e)
+{
+    *f = (struct file_map){(const uint8_t *)"", 0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return error_set(e, "%s: cannot be opened (%s)", path, strerror(errno));
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return error_set(e, "%s: is not a regular file", path);
+    }
+    if (st.st_size > 0) {
+        void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED) {
+            close(fd);
+            return error_set(e, "%s: cannot be mapped into memory (%s)", path, strerror(errno));
+        }
+        f->data = p;
+        f->bytes = (size_t)st.st_size;
+    }
+    close(fd);
+    return 0;
+}
+
+void file_unmap(struct file_map *f)
+{
+    if (f->bytes) munmap((void *)(uintptr_t)f->data, f->bytes);
+    *f = (struct file_map){(const uint8_t *)"", 0};
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool folder_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int folder_make(const char *path, struct error *e)
+{
+    if (folder_exists(path)) return 0;
+    char *parent = path_folder(path);
+    int status = 0;
+    if (strcmp(parent, path) != 0 && strcmp(parent, ".") != 0) status = folder_make(parent, e);
+    free(parent);
+    if (status) return status;
+    if (mkdir(path, 0777) != 0 && !(errno == EEXIST && folder_exists(path)))
+        return error_set(e, "%s: the folder cannot be made (%s)", path, strerror(errno));
+    return 0;
+}
+
+char *path_join(const char *a, const char *b)
+{
+    if (b[0] == '/') return mem_string(b);
+    size_t n = strlen(a);
+    return mem_format("%s%s%s", a, n && a[n - 1] == '/' ? "" : "/", b);
+}
+
+char *path_folder(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--; // "a/b/" is the folder a/b, which lies in a
+    while (n > 0 && path[n - 1] != '/') n--;
+    if (n == 0) return mem_string(".");
+    while (n > 1 && path[n - 1] == '/') n--;
+    return mem_string_n(path, n);
+}
+
+int folder_sync(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return error_set(e, "%s: cannot be opened (%s)", path, strerror(errno));
+    // Some file systems refuse fsync on folders with EINVAL; they give no stronger promise to ask for.
+    int status = fsync(fd) == 0 || errno == EINVAL ? 0 : error_set(e, "%s: fsync failed (%s)", path, strerror(errno));
+    close(fd);
+    return status;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t bytes, struct error *e)
+{
+    char *temporary = mem_format("%s.tmp", path), *folder = path_folder(path);
+    int status = 0, fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
+    } else {
+        for (size_t done = 0; done < bytes && status == 0;) {
+            ssize_t n = write(fd, (const char *)data + done, bytes - done);
+            if (n < 0 && errno == EINTR) continue;
+            if (n <= 0) status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
+            else done += (size_t)n;
+        }
+        if (status == 0 && fsync(fd) != 0) status = error_set(e, "%s: fsync failed (%s)", temporary, strerror(errno));
+        if (close(fd) != 0 && status == 0)
+            status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
+        if (status == 0 && rename(temporary, path) != 0)
+            status = error_set(e, "%s: cannot be renamed to %s (%s)", temporary, path, strerror(errno));
+        if (status == 0) status = folder_sync(folder, e);
+        else unlink(temporary);
+    }
+    free(temporary);
+    free(folder);
+    return status;
+}
+
+int folder_remove(const char *path, struct error *e)
+{
+    DIR *dir = opendir(path);
+    if (!dir) return errno == ENOENT ? 0 : error_set(e, "%s: cannot be opened (%s)", path, strerror(errno));
+    int status = 0;
+    for (struct dirent *d; status == 0 && (d = readdir(dir));) {
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0) continue;
+        char *child = path_join(path, d->d_name);
+        struct stat st;
+        if (lstat(child, &st) == 0 && S_ISDIR(st.st_mode)) status = folder_remove(child, e);
+        else if (unlink(child) != 0) status = error_set(e, "%s: cannot be removed (%s)", child, strerror(errno));
+        free(child);
+    }
+    closedir(dir);
+    if (status == 0 && rmdir(path) != 0)
+        status = error_set(e, "%s: cannot be removed (%s)", path, strerror(errno));
+    return status;
+}
+
+uint64_t fnv1a(uint64_t hash, const void *data, size_t bytes)
+{
+    const uint8_t *p = data;
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ p[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[128], n = strlen(a), m = strlen(b);
+    if (n >= 128 || m >= 128) return 128;
+    for (size_t j = 0; j <= m; j++) row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+const char *nearest_name(const char *word, const char *const *names)
+{
+    const char *best = NULL;
+    size_t least = (strlen(word) + 2) / 3 + 1;
+    for (; *names; names++) {
+        size_t d = edit_distance(word, *names);
+        if (d < least) least = d, best = *names;
+    }
+    return best;
+}
+
+void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    flockfile(stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+    va_end(args);
+}
