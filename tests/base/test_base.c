@@ -15,13 +15,20 @@ static void names(void)
 static void paths(void)
 {
     char *p;
-    CHECK_STRING(p = path_join("a", "b"), "a/b"), free(p);
-    CHECK_STRING(p = path_join("a/", "b"), "a/b"), free(p);
-    CHECK_STRING(p = path_join("a", "/b"), "/b"), free(p);
-    CHECK_STRING(p = path_folder("a/b"), "a"), free(p);
-    CHECK_STRING(p = path_folder("b"), "."), free(p);
-    CHECK_STRING(p = path_folder("/b"), "/"), free(p);
-    CHECK_STRING(p = path_folder("a/b/"), "a"), free(p);
+    CHECK_STRING(p = path_join("a", "b"), "a/b");
+    free(p);
+    CHECK_STRING(p = path_join("a/", "b"), "a/b");
+    free(p);
+    CHECK_STRING(p = path_join("a", "/b"), "/b");
+    free(p);
+    CHECK_STRING(p = path_folder("a/b"), "a");
+    free(p);
+    CHECK_STRING(p = path_folder("b"), ".");
+    free(p);
+    CHECK_STRING(p = path_folder("/b"), "/");
+    free(p);
+    CHECK_STRING(p = path_folder("a/b/"), "a");
+    free(p);
 }
 
 static void files(void)
