@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// lang.glsl: the words kernels are written in: typed loads and stores, workgroup sums, counter-based random numbers.
+// A kernel begins with: #version 450, #extension GL_GOOGLE_include_directive : require, #include "lang.glsl".
+#include "args.h"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 1) const uint STORE = 0; // bit b: binding b is bf16
+#define GROUP gl_WorkGroupSize.x
+#define LANE gl_LocalInvocationID.x
+#define GROUP_INDEX (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
+
+layout(binding = 0, std430) readonly buffer Live {
+    live_block live;
+};
+
+// A tensor at binding `b` seen as vec4 groups: f32, or bf16 as pairs in uint. TENSOR declares both views of one binding;
+// LOAD4(name, b, i) and STORE4(name, b, i, v) pick one by the constant, so the other is dead code.
+#define TENSOR_IN(b, name)                                                                                             \
+    layout(binding = b, std430) readonly buffer name##_wide { vec4 name##_f32[]; };                                    \
+    layout(binding = b, std430) readonly buffer name##_packed { uvec2 name##_bf16[]; };
+#define TENSOR(b, name)                                                                                                \
+    layout(binding = b, std430) buffer name##_wide { vec4 name##_f32[]; };                                             \
+    layout(binding = b, std430) buffer name##_packed { uvec2 name##_bf16[]; };
+#define IS_BF16(b) (((STORE >> (b)) & 1u) != 0u)
+#define LOAD4(name, b, i) (IS_BF16(b) ? bf16_unpack(name##_bf16[i]) : name##_f32[i])
+#define STORE4(name, b, i, v)                                                                                          \
+    do {                                                                                                               \
+        if (IS_BF16(b)) name##_bf16[i] = bf16_pack(v);                                                                 \
+        else name##_f32[i] = v;                                                                                        \
+    } while (false)
+
+vec4 bf16_unpack(uvec2 p)
+{
+    return uintBitsToFloat(uvec4(p.x << 16, p.x & 0xffff0000u, p.y << 16, p.y & 0xffff0000u));
+}
+
+// Round to nearest even; a NaN stays a NaN (integer tests: no float comparison that a compiler may assume away).
+uvec4 bf16_round(vec4 v)
+{
+    uvec4 u = floatBitsToUint(v);
+    uvec4 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    uvec4 nan = (u >> 16) | 0x40u;
+    return mix(rounded, nan, greaterThan(u & 0x7fffffffu, uvec4(0x7f800000u)));
+}
+
+uvec2 bf16_pack(vec4 v)
+{
+    uvec4 r = bf16_round(v);
+    return uvec2(r.x | (r.y << 16), r.z | (r.w << 16));
+}
+
+// Components of the vec4 group that begins at column c, at or beyond `columns`, become 0 (selected, never multiplied).
+vec4 cut4(vec4 v, uint c, uint columns)
+{
+    return mix(v, vec4(0), greaterThanEqual(uvec4(c) + uvec4(0, 1, 2, 3), uvec4(columns)));
+}
+
+bool is_finite(float x)
+{
+    return (floatBitsToUint(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+uint live_rows(uint kind, uint rows, uint first_row)
+{
+    if (kind == LIVE_TOKENS) return min(rows, live.tokens);
+    if (kind == LIVE_TARGETS) return min(rows, live.targets - min(live.targets, first_row));
+    return rows;
+}
+
+// Sums and maxima over the workgroup, the same in every lane, in a fixed order. All lanes must come here.
+shared float lang_partial[gl_WorkGroupSize.x];
+
+float group_sum(float x)
+{
+    lang_partial[LANE] = x;
+    barrier();
+    for (uint s = GROUP / 2; s > 0; s /= 2) {
+        if (LANE < s) lang_partial[LANE] += lang_partial[LANE + s];
+        barrier();
+    }
+    float sum = lang_partial[0];
+    barrier(); // lane 0's slot is free again before the next use
+    return sum;
+}
+
+float group_max(float x)
+{
+    lang_partial[LANE] = x;
+    barrier();
+    for (uint s = GROUP / 2; s > 0; s /= 2) {
+        if (LANE < s) lang_partial[LANE] = max(lang_partial[LANE], lang_partial[LANE + s]);
+        barrier();
+    }
+    float most = lang_partial[0];
+    barrier();
+    return most;
+}
+
+// Philox 4x32-10 (Salmon et al. 2011): 128 bits that depend on counter and key alone.
+uvec4 philox(uvec4 counter, uvec2 key)
+{
+    for (int i = 0; i < 10; i++) {
+        uint high0, low0, high1, low1;
+        umulExtended(0xD2511F53u, counter.x, high0, low0);
+        umulExtended(0xCD9E8D57u, counter.z, high1, low1);
+        counter = uvec4(high1 ^ counter.y ^ key.x, low1, high0 ^ counter.w ^ key.y, low0);
+        key += uvec2(0x9E3779B9u, 0xBB67AE85u);
+    }
+    return counter;
+}
