@@ -38,8 +38,6 @@ enum dtype {
     DTYPE_F8_E5M2,
     DTYPE_Q2_K,
     DTYPE_Q3_K,
-    DTYPE_Q8_1,
-    DTYPE_Q8_K,
     DTYPE_IQ1_S,
     DTYPE_IQ1_M,
     DTYPE_IQ2_XXS,
@@ -52,11 +50,13 @@ enum dtype {
     DTYPE_TQ1_0,
     DTYPE_TQ2_0,
     DTYPE_MXFP4,
+    DTYPE_NVFP4,
+    DTYPE_Q1_0,
     DTYPE_COUNT
 };
 
 const char *dtype_name(enum dtype dtype);     // "F32", "Q4_1": as the formats spell it
-uint64_t dtype_block(enum dtype dtype);       // elements in a block: 1, 32 or 256
+uint64_t dtype_block(enum dtype dtype);       // elements in a block: 1 to 256
 uint64_t dtype_block_bytes(enum dtype dtype); // bytes of a block
 bool dtype_readable(enum dtype dtype);        // tensor_read_f32 can read it
 // Bytes of `count` elements. `count` must be a multiple of the block; the product must fit (both asserted).
@@ -74,12 +74,15 @@ struct tensor_view {
 };
 
 uint64_t tensor_count(const struct tensor_view *t); // elements
+// For readers of files: fills t->bytes from dtype and shape and sets the shape beyond the rank to 1. -1 with a sentence
+// when the number of bytes overflows or rows (the innermost dimension) are not whole blocks.
+int tensor_measure(struct tensor_view *t, struct error *e);
 // "[49152, 576]" into out; cut when it does not fit. Returns out.
 const char *tensor_shape_text(char *out, size_t bytes, const struct tensor_view *t);
 
 // Reads elements first to first + count of the flattened tensor as float into out (count). Both numbers are multiples
 // of the type's block, and first + count is at most tensor_count(t) (asserted). Reading piece by piece gives the same
-// bits as reading at once. Returns -1 with a sentence that names tensor and type when the type is not readable.
+// bits as reading at once. Returns 0, or -1 with a sentence that names tensor and type when the type is not readable.
 //
 // Block formats are those of ggml (ggml-org/ggml, ggml-common.h): value = scale * q (+ or -) offset, evaluated in f32
 // in the order of ggml's own reference, so that the floats are the same bits.
