@@ -4,6 +4,7 @@
 // little, builds the tree of what is known to be right.
 #include "formats/json_file.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,9 +220,7 @@ static int scan_number(struct scan *s)
     if (n >= sizeof copy) return fail(s, start, "a number of more than 63 characters");
     memcpy(copy, s->text + start, n);
     copy[n] = 0;
-    double value = strtod(copy, NULL);
-    if (value > 1.7976931348623157e308 || value < -1.7976931348623157e308)
-        return fail(s, start, "the number is too large");
+    if (!isfinite(strtod(copy, NULL))) return fail(s, start, "the number is too large");
     return 0;
 }
 

@@ -6,7 +6,7 @@
 //
 // The reader refuses, with one sentence, whatever the reference implementation refuses, and more: a header longer than
 // the file, offsets outside of the file, overlaps and holes, shape times type unequal to the bytes, names twice,
-// tensors of more than TENSOR_RANK dimensions. Opening is O(n log n) in the number of tensors, finding O(1).
+// tensors of more than TENSOR_RANK dimensions. Opening is O(n log n) in the number of tensors, finding O(log n).
 #ifndef PUMICE_SAFETENSORS_H
 #define PUMICE_SAFETENSORS_H
 
@@ -16,7 +16,7 @@
 struct safetensors;
 
 // Opens one file, or a folder that holds model.safetensors or model.safetensors.index.json with the files it names
-// (all of them are opened; each tensor of the index must be where it says, and no other tensor may be there). NULL
+// (all of them are opened; each tensor of the index must be in the file it says). NULL
 // with the reason.
 struct safetensors *safetensors_open(const char *path, struct error *e);
 void safetensors_close(struct safetensors *s); // NULL is fine
