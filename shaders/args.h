@@ -47,7 +47,9 @@ struct live_block {
 // Kinds for LIVE constants: which count bounds the rows.
 #define LIVE_NONE 0u
 #define LIVE_TOKENS 1u
-#define LIVE_TARGETS 2u // minus the argument `first_row`, as chunks of target rows ask for
+#define LIVE_TARGETS 2u
+// An argument `first_row` says at which row of the micro-batch the bound range begins (chunks of target rows, tensors
+// beyond max_range): live rows = clamp(count - first_row, 0, rows).
 
 // ---- matrix product ------------------------------------------------------------------------------------------
 // matmul_*.comp (variants): C[M,N] (+)= op(A) op(B), f32 sums.
@@ -68,7 +70,7 @@ struct matmul_args {
     uint m, n, k;
     uint lda, ldb, ldc, lde;
     uint offset_a, offset_b, offset_c, offset_e; // elements
-    uint first_row; // with LIVE_TARGETS: the chunk's first target; live rows = clamp(live.targets - first_row, 0, m or k)
+    uint first_row; // of the live dimension (m or k), for both LIVE kinds
     float scale;    // multiplies the sum before adding
 };
 

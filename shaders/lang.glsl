@@ -61,11 +61,12 @@ bool is_finite(float x)
     return (floatBitsToUint(x) & 0x7f800000u) != 0x7f800000u;
 }
 
+// How many of `rows` rows that begin at `first_row` of the micro-batch are in use.
 uint live_rows(uint kind, uint rows, uint first_row)
 {
-    if (kind == LIVE_TOKENS) return min(rows, live.tokens);
-    if (kind == LIVE_TARGETS) return min(rows, live.targets - min(live.targets, first_row));
-    return rows;
+    if (kind == LIVE_NONE) return rows;
+    uint count = kind == LIVE_TOKENS ? live.tokens : live.targets;
+    return min(rows, count - min(count, first_row));
 }
 
 // Sums and maxima over the workgroup, the same in every lane, in a fixed order. All lanes must come here.
