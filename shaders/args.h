@@ -13,7 +13,14 @@
 //   away, never multiplied away, and never written (bf16: the pair's other half is padding and may be written as 0).
 // - Rows at or beyond the live count are neither read nor written, unless the kernel's comment says otherwise.
 // - Sums are f32, in an order that depends only on sizes and constants.
-// - Groups are numbered x + y * (groups in x); groups beyond the work return.
+// - Groups are numbered x + y * (groups in x); groups beyond the work return. How many there are:
+//   row kernels            one a row: embed, rmsnorm, rmsnorm_backward, rope, glu, glu_backward, gather_rows, scatter_rows,
+//                          cross_entropy, dropout, cache_append, sample; embed_backward one a distinct id (at most T)
+//   element-wise kernels   any number is right (lanes stride over the grid): fill, convert, adamw, sgd; ELEMENTS_A_LANE
+//                          elements a lane are enough work
+//   rmsnorm_dw             blocks * ceil(columns / (4 GROUP))
+//   column_sum             ceil(columns / COLUMN_SUM_WIDTH(GROUP))
+//   sum_squares            ceil(count / block);   norm_finish 1
 #ifndef PUMICE_ARGS_H
 #define PUMICE_ARGS_H
 
@@ -41,8 +48,12 @@ struct live_block {
     // generation
     float temperature, top_p;
     uint top_k, sample_step;
-    uint reserved[9];
+    float rest1, rest2; // 1 - beta1, 1 - beta2, from the host's doubles (in f32, 1 - 0.999 is off by 1.3e-5 of itself)
+    uint reserved[7];
 };
+
+#define ELEMENTS_A_LANE 32u
+#define COLUMN_SUM_WIDTH(group) (4u * ((group) < 8u ? (group) : 8u)) // columns that one group of column_sum adds up
 
 // Kinds for LIVE constants: which count bounds the rows.
 #define LIVE_NONE 0u
@@ -109,8 +120,8 @@ struct rmsnorm_backward_args {
     uint rows_per_block, ldp;
     float shift;
 };
-// column_sum: out[c] (+)= sum_b partial[b,c] in the order of b; bindings 1 in [rows, columns], 2 out (f32 [columns]).
-// Constants: 2 LIVE (bounds rows; LIVE_NONE for partials), 3 ADD.
+// column_sum: out[c] (+)= sum_b in[b, offset + c] in an order fixed by the workgroup size; bindings 1 in [rows, ld],
+// 2 out (f32 [columns]). Constants: 2 LIVE (bounds rows; LIVE_NONE for partials), 3 ADD.
 struct column_sum_args {
     uint rows, columns, ld, offset;
 };
@@ -198,8 +209,8 @@ struct dropout_args {
 
 // ---- optimizer ---------------------------------------------------------------------------------------------------
 // The gradient arena is worked on in pieces of at most max_range bytes; all arenas have the same element offsets.
-// sum_squares: partial[first_partial + b] = sum of (gradient_scale g)^2 over block b of `block` elements; bindings 1 g (f32),
-// 2 partial (f32). Any non-finite element makes its partial non-finite.
+// sum_squares: partial[first_partial + b] = sum of (gradient_scale g)^2 over block b of `block` elements (a multiple of 4);
+// bindings 1 g (f32), 2 partial (f32). Any non-finite element makes its partial non-finite.
 struct sum_squares_args {
     uint count, block, first_partial;
 };
@@ -213,7 +224,7 @@ struct step_result {
     uint skip, reserved;
 };
 // adamw (Loshchilov and Hutter 2019, PyTorch's order): g *= gradient_scale * clip; p -= lr wd p; m = b1 m + (1-b1) g;
-// v = b2 v + (1-b2) g^2; p -= lr (m c1) / (sqrt(v c2) + epsilon). Nothing changes when result.skip. decay 0: no weight
+// v = b2 v + (1-b2) g^2; p -= lr (m c1) / (sqrt(v c2) + epsilon), nothing contracted to fma; (1-b) is live.rest. Nothing changes when result.skip. decay 0: no weight
 // decay. Constant 2 COPY 1: also writes the bf16 copy. Bindings 1 result, 2 g, 3 p, 4 m, 5 v (all f32), 6 copy (bf16 as
 // uint pairs; an unused tensor without COPY).
 // sgd: p -= lr (g + wd p). Bindings 1 result, 2 g, 3 p, 4 copy.

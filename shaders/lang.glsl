@@ -9,6 +9,9 @@ layout(constant_id = 1) const uint STORE = 0; // bit b: binding b is bf16
 #define GROUP gl_WorkGroupSize.x
 #define LANE gl_LocalInvocationID.x
 #define GROUP_INDEX (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
+// Element-wise kernels: for (uint i = GRID_LANE; i < n; i += GRID_LANES) is right for any number of groups.
+#define GRID_LANE (GROUP_INDEX * GROUP + LANE)
+#define GRID_LANES (gl_NumWorkGroups.x * gl_NumWorkGroups.y * GROUP)
 
 layout(binding = 0, std430) readonly buffer Live {
     live_block live;
@@ -28,6 +31,24 @@ layout(binding = 0, std430) readonly buffer Live {
     do {                                                                                                               \
         if (IS_BF16(b)) name##_bf16[i] = bf16_pack(v);                                                                 \
         else name##_f32[i] = v;                                                                                        \
+    } while (false)
+
+// A row's last vec4 group, where the columns are no multiple of 4: of the group that begins at column c only the
+// components below `columns` are written (bf16: a pair whose second half is padding gets 0 there).
+#define STORE4_CUT(name, b, i, v, c, columns)                                                                          \
+    do {                                                                                                               \
+        vec4 whole = v;                                                                                                \
+        if ((c) + 4 <= (columns)) {                                                                                    \
+            STORE4(name, b, i, whole);                                                                                 \
+        } else if (IS_BF16(b)) {                                                                                       \
+            uvec2 pairs = bf16_pack(cut4(whole, c, columns));                                                          \
+            name##_bf16[i].x = pairs.x;                                                                                \
+            if ((c) + 2 < (columns)) name##_bf16[i].y = pairs.y;                                                       \
+        } else {                                                                                                       \
+            name##_f32[i].x = whole.x;                                                                                 \
+            if ((c) + 1 < (columns)) name##_f32[i].y = whole.y;                                                        \
+            if ((c) + 2 < (columns)) name##_f32[i].z = whole.z;                                                        \
+        }                                                                                                              \
     } while (false)
 
 vec4 bf16_unpack(uvec2 p)
@@ -56,6 +77,16 @@ vec4 cut4(vec4 v, uint c, uint columns)
     return mix(v, vec4(0), greaterThanEqual(uvec4(c) + uvec4(0, 1, 2, 3), uvec4(columns)));
 }
 
+float sum4(vec4 v)
+{
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+float max4(vec4 v)
+{
+    return max(max(v.x, v.y), max(v.z, v.w));
+}
+
 bool is_finite(float x)
 {
     return (floatBitsToUint(x) & 0x7f800000u) != 0x7f800000u;
@@ -69,32 +100,53 @@ uint live_rows(uint kind, uint rows, uint first_row)
     return min(rows, count - min(count, first_row));
 }
 
-// Sums and maxima over the workgroup, the same in every lane, in a fixed order. All lanes must come here.
-shared float lang_partial[gl_WorkGroupSize.x];
+// Sums and maxima over the workgroup, the same in every lane, in an order that depends on GROUP alone. All lanes must
+// come here. Up to GATHERED values are added up by every lane for itself (the reads are uniform: one load for all lanes
+// of a subgroup); larger groups first bring theirs down to so many. Two halves of the memory take turns, so that a call
+// may write while slower lanes still read what the call before it left: one barrier less a call.
+#define GATHERED 16u
+shared float lang_partial[2 * gl_WorkGroupSize.x];
+shared float lang_few[2 * GATHERED];
+uint lang_turn = 0;
 
 float group_sum(float x)
 {
-    lang_partial[LANE] = x;
+    lang_turn ^= 1u;
+    uint all = lang_turn * GROUP, few = lang_turn * GATHERED;
+    lang_partial[all + LANE] = x;
     barrier();
-    for (uint s = GROUP / 2; s > 0; s /= 2) {
-        if (LANE < s) lang_partial[LANE] += lang_partial[LANE + s];
-        barrier();
+    float sum = 0;
+    if (GROUP <= GATHERED) {
+        for (uint k = 0; k < GROUP; k++) sum += lang_partial[all + k];
+        return sum;
     }
-    float sum = lang_partial[0];
-    barrier(); // lane 0's slot is free again before the next use
+    if (LANE < GATHERED) {
+        for (uint k = LANE; k < GROUP; k += GATHERED) sum += lang_partial[all + k];
+        lang_few[few + LANE] = sum;
+    }
+    barrier();
+    sum = 0;
+    for (uint k = 0; k < GATHERED; k++) sum += lang_few[few + k];
     return sum;
 }
 
 float group_max(float x)
 {
-    lang_partial[LANE] = x;
+    lang_turn ^= 1u;
+    uint all = lang_turn * GROUP, few = lang_turn * GATHERED;
+    lang_partial[all + LANE] = x;
     barrier();
-    for (uint s = GROUP / 2; s > 0; s /= 2) {
-        if (LANE < s) lang_partial[LANE] = max(lang_partial[LANE], lang_partial[LANE + s]);
-        barrier();
+    float most = x;
+    if (GROUP <= GATHERED) {
+        for (uint k = 0; k < GROUP; k++) most = max(most, lang_partial[all + k]);
+        return most;
     }
-    float most = lang_partial[0];
+    if (LANE < GATHERED) {
+        for (uint k = LANE; k < GROUP; k += GATHERED) most = max(most, lang_partial[all + k]);
+        lang_few[few + LANE] = most;
+    }
     barrier();
+    for (uint k = 0; k < GATHERED; k++) most = max(most, lang_few[few + k]);
     return most;
 }
 
