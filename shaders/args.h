@@ -110,6 +110,7 @@ struct embed_backward_args {
 struct rmsnorm_args {
     uint rows, columns, ldx, ldy;
     float epsilon, shift; // shift: Gemma's 1 + w; else 0
+    uint first_row;       // x and y are bound from this row of the micro-batch on; rstd whole
 };
 // rmsnorm_backward: dx (+)= rstd * (g - xhat * mean_c(g * xhat)), g = dy * (w + shift), xhat = x * rstd.
 // Bindings: 1 x, 2 w, 3 rstd, 4 dy [T,C], 5 dx [T,C] (read when ADD). Constants: 2 LIVE, 3 ADD (none or always).
@@ -117,8 +118,9 @@ struct rmsnorm_args {
 // every block's row is written, zeros for blocks without live rows. Bindings: 1 x, 2 rstd, 3 dy, 4 partial (f32 [blocks, ldp]).
 struct rmsnorm_backward_args {
     uint rows, columns, ldx, ldy, lddx;
-    uint rows_per_block, ldp;
+    uint rows_per_block, ldp; // partial is bound whole: the range's first block is first_row / rows_per_block
     float shift;
+    uint first_row;           // x, dy, dx are bound from this row on; rstd whole
 };
 // column_sum: out[c] (+)= sum_b in[b, offset + c] in an order fixed by the workgroup size; bindings 1 in [rows, ld],
 // 2 out (f32 [columns]). Constants: 2 LIVE (bounds rows; LIVE_NONE for partials), 3 ADD.
@@ -133,6 +135,7 @@ struct column_sum_args {
 struct rope_args {
     uint rows, heads, head_dim, ld, offset;
     float sign;
+    uint first_row; // x is bound from this row on; positions whole
 };
 
 // ---- attention (causal, grouped queries, isolated documents) ---------------------------------------------------
@@ -172,6 +175,7 @@ struct cache_args {
 #define ACTIVATION_GELU_TANH 1u
 struct glu_args {
     uint rows, columns, ld_gu, ld_out;
+    uint first_row; // all matrices are bound from this row on
 };
 
 // ---- rows ------------------------------------------------------------------------------------------------------
@@ -205,6 +209,7 @@ struct cross_entropy_args {
 // s' % 4 of counter (conversation, position of t, s' / 4, layer * 16 + 8 + 16 * 4096 * (h + 1)), s' = position of key s.
 struct dropout_args {
     uint rows, columns, ldx, ldy, ld_residual, layer, site;
+    uint first_row; // the matrices are bound from this row on; conversation and positions whole
 };
 
 // ---- optimizer ---------------------------------------------------------------------------------------------------
