@@ -353,13 +353,38 @@ cJSON *json_read_file(const char *path, struct error *e)
     return value;
 }
 
+// Turns numbers into ready texts: cJSON's own printing is content with a number within a rounding of the one meant.
+static void spell_numbers(cJSON *item)
+{
+    for (; item; item = item->next) {
+        spell_numbers(item->child);
+        if (!cJSON_IsNumber(item)) continue;
+        char text[32] = "null";
+        for (int n = 15; n <= 17 && isfinite(item->valuedouble); n++) {
+            snprintf(text, sizeof text, "%.*g", n, item->valuedouble);
+            if (strtod(text, NULL) == item->valuedouble) break;
+        }
+        item->type = cJSON_Raw | (item->type & ~0xff); // the bits above are cJSON's notes on ownership
+        item->valuestring = mem_string(text);
+    }
+}
+
+char *json_print(const cJSON *value, bool indented)
+{
+    cJSON *copy = cJSON_Duplicate(value, 1);
+    spell_numbers(copy);
+    char *text = indented ? cJSON_Print(copy) : cJSON_PrintUnformatted(copy);
+    cJSON_Delete(copy);
+    if (text) return text;
+    say("pumice: out of memory (printing JSON)");
+    exit(1);
+}
+
 int json_write_file(const char *path, const cJSON *value, struct error *e)
 {
-    char *text = cJSON_Print(value);
-    if (!text) return error_set(e, "%s: the JSON text cannot be made (out of memory?)", path);
+    char *text = json_print(value, true);
     size_t n = strlen(text);
-    text = mem_resize(text, n + 2); // cJSON allocates with malloc unless told otherwise
-    memcpy(text + n, "\n", 2);
+    text[n] = '\n'; // in place of the final 0
     int status = file_write_atomic(path, text, n + 1, e);
     free(text);
     return status;

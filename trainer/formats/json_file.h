@@ -22,8 +22,11 @@
 cJSON *json_read_file(const char *path, struct error *e);
 // The same for text in memory that needs no final 0; `name` stands in errors for the file.
 cJSON *json_read_text(const char *name, const char *text, size_t bytes, struct error *e);
-// Writes the tree, indented, through file_write_atomic. Numbers keep all their bits; those that are not finite become
-// null. 0, or -1 with the reason.
+// The tree as text, on one line or indented, ended by 0; the caller frees. Unlike cJSON_Print, which may be a rounding
+// off, it gives numbers all their bits (the fewest digits from 15 on that read back as the same double); those that are
+// not finite become null.
+char *json_print(const cJSON *value, bool indented);
+// The tree, indented, with a final newline, through file_write_atomic. 0, or -1 with the reason.
 int json_write_file(const char *path, const cJSON *value, struct error *e);
 
 #endif
