@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// adamw: one update of every parameter (Loshchilov and Hutter 2019). `precise` keeps the compiler from contracting to
+// fma, so that only division and square root differ from device to device.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "lang.glsl"
+
+layout(constant_id = 2) const uint COPY = 0;
+layout(push_constant) uniform Push {
+    optimizer_args args;
+};
+layout(binding = 1, std430) readonly buffer Result {
+    step_result result;
+};
+TENSOR_IN(2, g)
+TENSOR(3, p)
+TENSOR(4, m)
+TENSOR(5, v)
+TENSOR(6, narrow)
+
+void main()
+{
+    if (result.skip != 0) return;
+    float scale = live.gradient_scale * result.clip;
+    float decay = args.decay != 0 ? live.learning_rate * live.weight_decay : 0.0;
+    for (uint i = GRID_LANE; i < args.count / 4; i += GRID_LANES) {
+        precise vec4 gradient = g_f32[i] * scale;
+        precise vec4 decayed = p_f32[i] - decay * p_f32[i];
+        precise vec4 first = live.beta1 * m_f32[i] + live.rest1 * gradient;
+        precise vec4 second = live.beta2 * v_f32[i] + live.rest2 * gradient * gradient;
+        precise vec4 root = sqrt(second * live.correction2) + live.epsilon;
+        precise vec4 updated = decayed - live.learning_rate * (first * live.correction1) / root;
+        m_f32[i] = first;
+        v_f32[i] = second;
+        p_f32[i] = updated;
+        if (COPY != 0) narrow_bf16[i] = bf16_pack(updated);
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+//
+// sgd: one update of every parameter, without momentum.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "lang.glsl"
+
+layout(constant_id = 2) const uint COPY = 0;
+layout(push_constant) uniform Push {
+    optimizer_args args;
+};
+layout(binding = 1, std430) readonly buffer Result {
+    step_result result;
+};
+TENSOR_IN(2, g)
+TENSOR(3, p)
+TENSOR(4, narrow)
+
+void main()
+{
+    if (result.skip != 0) return;
+    float scale = live.gradient_scale * result.clip;
+    float decay = args.decay != 0 ? live.weight_decay : 0.0;
+    for (uint i = GRID_LANE; i < args.count / 4; i += GRID_LANES) {
+        precise vec4 gradient = g_f32[i] * scale + decay * p_f32[i];
+        precise vec4 updated = p_f32[i] - live.learning_rate * gradient;
+        p_f32[i] = updated;
+        if (COPY != 0) narrow_bf16[i] = bf16_pack(updated);
+    }
+}
