@@ -67,6 +67,7 @@ struct gpu_options {
     bool validate;            // load the Khronos validation layer, core and synchronization checks; for tests
     uint64_t max_range;       // when not 0: report and obey this lower limit (tests of row ranges)
     uint64_t max_allocation;  // likewise
+    bool staging;             // never map device memory, as on discrete devices; for tests
 };
 
 struct gpu;

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+//
+// kernel.c: pipelines. What a shader binds and pushes is read from its own SPIR-V: there is no second declaration.
+#include "vulkan_private.h"
+#include "spirv.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The few SPIR-V instructions and decorations that matter here (SPIR-V specification, section 3).
+enum {
+    OP_TYPE_INT = 21,
+    OP_TYPE_FLOAT = 22,
+    OP_TYPE_VECTOR = 23,
+    OP_TYPE_ARRAY = 28,
+    OP_TYPE_STRUCT = 30,
+    OP_TYPE_POINTER = 32,
+    OP_CONSTANT = 43,
+    OP_VARIABLE = 59,
+    OP_DECORATE = 71,
+    OP_MEMBER_DECORATE = 72,
+    DECORATION_ARRAY_STRIDE = 6,
+    DECORATION_BINDING = 33,
+    DECORATION_SET = 34,
+    DECORATION_OFFSET = 35,
+    STORAGE_PUSH_CONSTANT = 9,
+};
+
+struct module {
+    const uint32_t *words;
+    uint32_t count, bound;
+    const uint32_t **types; // (bound) the instruction that makes each type or constant, or NULL
+};
+
+// The value of a decoration; member ~0u: of the id itself.
+static uint32_t decoration(const struct module *m, uint32_t id, uint32_t member, uint32_t which)
+{
+    for (uint32_t i = 5; i < m->count; i += m->words[i] >> 16) {
+        const uint32_t *w = m->words + i;
+        if (member == ~0u && (w[0] & 0xffff) == OP_DECORATE && w[1] == id && w[2] == which) return w[3];
+        if ((w[0] & 0xffff) == OP_MEMBER_DECORATE && w[1] == id && w[2] == member && w[3] == which) return w[4];
+    }
+    assert(!"a shader's push constants lack a layout");
+    return 0;
+}
+
+// Bytes of a push constant's type, as laid out.
+static uint32_t type_bytes(const struct module *m, uint32_t id)
+{
+    const uint32_t *w = m->types[id];
+    assert(w);
+    switch (w[0] & 0xffff) {
+    case OP_TYPE_INT:
+    case OP_TYPE_FLOAT:
+        return w[2] / 8;
+    case OP_TYPE_VECTOR:
+        return w[3] * type_bytes(m, w[2]);
+    case OP_TYPE_ARRAY:
+        return m->types[w[3]][3] * decoration(m, id, ~0u, DECORATION_ARRAY_STRIDE);
+    case OP_TYPE_STRUCT: {
+        uint32_t last = (w[0] >> 16) - 3;
+        return decoration(m, id, last, DECORATION_OFFSET) + type_bytes(m, w[2 + last]);
+    }
+    }
+    assert(!"push constants hold scalars, vectors, arrays and structs of them");
+    return 0;
+}
+
+// Fills what the shader declares: bindings 0 .. n-1 of set 0, and the size of its push constants.
+static void reflect(struct gpu_kernel *kernel, const struct spirv *shader)
+{
+    struct module m = {shader->words, (uint32_t)(shader->bytes / 4), shader->words[3], NULL};
+    assert(m.words[0] == 0x07230203);
+    m.types = gpu_room(NULL, m.bound * sizeof *m.types);
+    memset(m.types, 0, m.bound * sizeof *m.types);
+    for (uint32_t i = 5; i < m.count; i += m.words[i] >> 16) {
+        const uint32_t *w = m.words + i;
+        switch (w[0] & 0xffff) {
+        case OP_DECORATE:
+            assert(w[2] != DECORATION_SET || w[3] == 0);
+            if (w[2] == DECORATION_BINDING && w[3] + 1 > kernel->bindings) kernel->bindings = w[3] + 1;
+            break;
+        case OP_TYPE_INT:
+        case OP_TYPE_FLOAT:
+        case OP_TYPE_VECTOR:
+        case OP_TYPE_ARRAY:
+        case OP_TYPE_STRUCT:
+        case OP_TYPE_POINTER:
+            m.types[w[1]] = w;
+            break;
+        case OP_CONSTANT:
+            m.types[w[2]] = w;
+            break;
+        case OP_VARIABLE:
+            if (w[3] == STORAGE_PUSH_CONSTANT) kernel->push_bytes = type_bytes(&m, m.types[w[1]][3]);
+            break;
+        }
+    }
+    free(m.types);
+    assert(kernel->bindings <= GPU_MAX_BINDINGS && kernel->push_bytes <= MAX_PUSH);
+}
+
+static VkPipelineLayout layout(struct gpu *gpu, uint32_t bindings)
+{
+    if (gpu->pipeline_layouts[bindings]) return gpu->pipeline_layouts[bindings];
+    VkDescriptorSetLayoutBinding list[GPU_MAX_BINDINGS];
+    for (uint32_t i = 0; i < bindings; i++) {
+        list[i] = (VkDescriptorSetLayoutBinding){.binding = i,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    }
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO, .bindingCount = bindings, .pBindings = list};
+    VK(gpu, vkCreateDescriptorSetLayout(gpu->device, &set, NULL, &gpu->set_layouts[bindings]));
+    VkPipelineLayoutCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &gpu->set_layouts[bindings],
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &(VkPushConstantRange){VK_SHADER_STAGE_COMPUTE_BIT, 0, MAX_PUSH},
+    };
+    VK(gpu, vkCreatePipelineLayout(gpu->device, &info, NULL, &gpu->pipeline_layouts[bindings]));
+    return gpu->pipeline_layouts[bindings];
+}
+
+struct gpu_kernel *gpu_kernel_make(
+    struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup)
+{
+    const struct spirv *shader = spirv_table;
+    while (shader->name && strcmp(shader->name, name) != 0) shader++;
+    assert(shader->name && "no such shader");
+    assert(count >= 1 && count <= 32);
+    assert(constants[0] > 0 && constants[0] <= gpu->info.max_group_size && constants[0] <= gpu->info.max_invocations);
+    if (subgroup) {
+        assert(gpu->info.subgroup_control && constants[0] % subgroup == 0);
+        assert(subgroup >= gpu->info.subgroup_min && subgroup <= gpu->info.subgroup_max);
+    }
+    struct gpu_kernel *kernel = gpu_room(NULL, sizeof *kernel);
+    *kernel = (struct gpu_kernel){.name = shader->name, .statistics = gpu->want_statistics && gpu->info.statistics};
+    gpu->last_kernel = shader->name;
+    gpu->kernels++;
+    reflect(kernel, shader);
+    kernel->layout = layout(gpu, kernel->bindings);
+
+    VkShaderModule module;
+    VkShaderModuleCreateInfo code = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = shader->bytes, .pCode = shader->words};
+    VK(gpu, vkCreateShaderModule(gpu->device, &code, NULL, &module));
+    VkSpecializationMapEntry entries[32];
+    for (uint32_t i = 0; i < count; i++) entries[i] = (VkSpecializationMapEntry){i, 4 * i, 4};
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo required = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = subgroup};
+    VkComputePipelineCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .flags = kernel->statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0,
+        .stage =
+            {
+                .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                .pNext = subgroup ? &required : NULL,
+                .flags = subgroup ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
+                .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                .module = module,
+                .pName = "main",
+                .pSpecializationInfo = &(VkSpecializationInfo){count, entries, 4 * count, constants},
+            },
+        .layout = kernel->layout,
+    };
+    VK(gpu, vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline));
+    vkDestroyShaderModule(gpu->device, module, NULL);
+    return kernel;
+}
+
+void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel)
+{
+    if (!kernel) return;
+    gpu_wait(gpu, gpu->submitted);
+    vkDestroyPipeline(gpu->device, kernel->pipeline, NULL);
+    gpu->kernels--;
+    free(kernel);
+}
+
+void gpu_want_statistics(struct gpu *gpu)
+{
+    gpu->want_statistics = true;
+}
+
+static double statistic_value(const VkPipelineExecutableStatisticKHR *s)
+{
+    switch (s->format) {
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR:
+        return s->value.b32;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR:
+        return (double)s->value.i64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR:
+        return (double)s->value.u64;
+    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR:
+        return s->value.f64;
+    default:
+        return 0;
+    }
+}
+
+int gpu_kernel_statistics(
+    struct gpu *gpu, const struct gpu_kernel *kernel, struct gpu_statistic *statistics, int capacity)
+{
+    if (!kernel->statistics) return 0;
+    // A compute pipeline is one executable; where a driver makes several variants, the first is the one of full size.
+    VkPipelineInfoKHR pipeline = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = kernel->pipeline};
+    VkPipelineExecutablePropertiesKHR executable = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
+    uint32_t count = 1;
+    VK(gpu, vkGetPipelineExecutablePropertiesKHR(gpu->device, &pipeline, &count, &executable));
+    if (count == 0) return 0;
+    VkPipelineExecutableStatisticKHR list[64];
+    for (int i = 0; i < 64; i++)
+        list[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
+    VkPipelineExecutableInfoKHR which = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = kernel->pipeline, .executableIndex = 0};
+    count = 64;
+    VK(gpu, vkGetPipelineExecutableStatisticsKHR(gpu->device, &which, &count, list));
+    int n = 0;
+    for (uint32_t i = 0; i < count && n < capacity; i++, n++) {
+        strncpy(statistics[n].name, list[i].name, sizeof statistics[n].name - 1);
+        statistics[n].name[sizeof statistics[n].name - 1] = 0;
+        statistics[n].value = statistic_value(&list[i]);
+    }
+    return n;
+}

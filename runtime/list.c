@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+//
+// list.c: recorded lists: command buffers that are submitted again and again, their order on the one queue, waiting.
+//
+// Every command buffer begins with a barrier, which orders it after everything submitted before: a barrier's first half
+// reaches back over all earlier submissions of the queue (Vulkan specification, "Submission Order").
+#include "vulkan_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    POOL_SETS = 128,
+    POOL_DESCRIPTORS = 128 * 6,
+    POOL_QUERIES = 256,
+};
+
+struct gpu_list {
+    struct gpu *gpu;
+    bool timed, recording;
+    uint64_t ticket; // of the submission made last; 0: none
+    VkCommandPool pool;
+    VkCommandBuffer *buffers; // (cuts)
+    uint32_t cuts;
+    const struct gpu_kernel *bound;
+    VkDescriptorPool *set_pools; // (set_pool_count)
+    uint32_t set_pool_count, sets_left, descriptors_left;
+    VkQueryPool *query_pools; // (query_pool_count)
+    uint32_t query_pool_count;
+    const char **names; // (dispatches) of the kernels, for the message after a failure
+    uint32_t dispatches, name_room;
+};
+
+static VkCommandBuffer commands(const struct gpu_list *list)
+{
+    return list->buffers[list->cuts - 1];
+}
+
+static void buffer_begin(struct gpu_list *list)
+{
+    struct gpu *gpu = list->gpu;
+    list->buffers = gpu_room(list->buffers, (list->cuts + 1) * sizeof *list->buffers);
+    VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
+        .commandPool = list->pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
+        .commandBufferCount = 1};
+    VK(gpu, vkAllocateCommandBuffers(gpu->device, &info, &list->buffers[list->cuts++]));
+    VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    VK(gpu, vkBeginCommandBuffer(commands(list), &begin));
+    list->bound = NULL;
+    gpu_list_barrier(list);
+}
+
+struct gpu_list *gpu_list_begin(struct gpu *gpu, bool timed)
+{
+    struct gpu_list *list = gpu_room(NULL, sizeof *list);
+    *list = (struct gpu_list){.gpu = gpu, .timed = timed && gpu->info.timestamp_seconds > 0, .recording = true};
+    gpu->lists++;
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO, .queueFamilyIndex = gpu->family};
+    VK(gpu, vkCreateCommandPool(gpu->device, &pool, NULL, &list->pool));
+    buffer_begin(list);
+    return list;
+}
+
+// A descriptor set out of the list's pools, which grow.
+static VkDescriptorSet set_make(struct gpu_list *list, uint32_t bindings)
+{
+    struct gpu *gpu = list->gpu;
+    if (list->sets_left == 0 || list->descriptors_left < bindings) {
+        list->set_pools = gpu_room(list->set_pools, (list->set_pool_count + 1) * sizeof *list->set_pools);
+        VkDescriptorPoolCreateInfo pool = {
+            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
+            .maxSets = POOL_SETS,
+            .poolSizeCount = 1,
+            .pPoolSizes = &(VkDescriptorPoolSize){VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
+        };
+        VK(gpu, vkCreateDescriptorPool(gpu->device, &pool, NULL, &list->set_pools[list->set_pool_count++]));
+        list->sets_left = POOL_SETS;
+        list->descriptors_left = POOL_DESCRIPTORS;
+    }
+    list->sets_left--;
+    list->descriptors_left -= bindings;
+    VkDescriptorSet set;
+    VkDescriptorSetAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
+        .descriptorPool = list->set_pools[list->set_pool_count - 1],
+        .descriptorSetCount = 1,
+        .pSetLayouts = &gpu->set_layouts[bindings],
+    };
+    VK(gpu, vkAllocateDescriptorSets(gpu->device, &info, &set));
+    return set;
+}
+
+// A set that shows exactly these ranges.
+static VkDescriptorSet set_fill(struct gpu_list *list, const struct gpu_range *ranges, uint32_t count)
+{
+    VkDescriptorSet set = set_make(list, count);
+    VkDescriptorBufferInfo buffers[GPU_MAX_BINDINGS];
+    VkWriteDescriptorSet writes[GPU_MAX_BINDINGS];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct gpu_range *r = &ranges[i];
+        assert(r->memory && r->bytes > 0 && r->bytes % 4 == 0 && r->offset % BINDING_ALIGNMENT == 0);
+        assert(r->offset <= r->memory->bytes && r->bytes <= r->memory->bytes - r->offset);
+        assert(r->bytes <= list->gpu->info.max_range);
+        buffers[i] = (VkDescriptorBufferInfo){r->memory->buffer, r->offset, r->bytes};
+        writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+            .dstSet = set,
+            .dstBinding = i,
+            .descriptorCount = 1,
+            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+            .pBufferInfo = &buffers[i]};
+    }
+    vkUpdateDescriptorSets(list->gpu->device, count, writes, 0, NULL);
+    return set;
+}
+
+// The timestamp before (edge 0) or after (edge 1) the dispatch that is being recorded. Both wait for all work before:
+// a dispatch that overlaps the one before it is charged only what it adds.
+static void timestamp(struct gpu_list *list, uint32_t edge)
+{
+    struct gpu *gpu = list->gpu;
+    uint32_t query = 2 * list->dispatches + edge, pool = query / POOL_QUERIES;
+    if (pool == list->query_pool_count) {
+        list->query_pools = gpu_room(list->query_pools, (pool + 1) * sizeof *list->query_pools);
+        VkQueryPoolCreateInfo info = {.sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
+            .queryType = VK_QUERY_TYPE_TIMESTAMP,
+            .queryCount = POOL_QUERIES};
+        VK(gpu, vkCreateQueryPool(gpu->device, &info, NULL, &list->query_pools[list->query_pool_count++]));
+        vkCmdResetQueryPool(commands(list), list->query_pools[pool], 0, POOL_QUERIES);
+    }
+    vkCmdWriteTimestamp(
+        commands(list), VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, list->query_pools[pool], query % POOL_QUERIES);
+}
+
+void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
+    uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z)
+{
+    struct gpu *gpu = list->gpu;
+    assert(list->recording);
+    assert(count == kernel->bindings && push_bytes == kernel->push_bytes);
+    assert(x > 0 && y > 0 && z > 0);
+    assert(x <= gpu->info.max_groups && y <= gpu->info.max_groups && z <= gpu->max_groups_z);
+    gpu->last_kernel = kernel->name;
+    if (list->dispatches == list->name_room) {
+        list->name_room = list->name_room ? 2 * list->name_room : 64;
+        list->names = gpu_room(list->names, list->name_room * sizeof *list->names);
+    }
+    list->names[list->dispatches] = kernel->name;
+
+    if (list->bound != kernel) vkCmdBindPipeline(commands(list), VK_PIPELINE_BIND_POINT_COMPUTE, kernel->pipeline);
+    list->bound = kernel;
+    if (count > 0) {
+        VkDescriptorSet set = set_fill(list, ranges, count);
+        vkCmdBindDescriptorSets(commands(list), VK_PIPELINE_BIND_POINT_COMPUTE, kernel->layout, 0, 1, &set, 0, NULL);
+    }
+    if (push_bytes > 0)
+        vkCmdPushConstants(commands(list), kernel->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, push_bytes, push);
+    if (list->timed) timestamp(list, 0);
+    vkCmdDispatch(commands(list), x, y, z);
+    if (list->timed) timestamp(list, 1);
+    list->dispatches++;
+}
+
+static void check_copied(const struct gpu_range *r)
+{
+    assert(r->memory && r->bytes > 0 && r->bytes % 4 == 0 && r->offset % 4 == 0);
+    assert(r->offset <= r->memory->bytes && r->bytes <= r->memory->bytes - r->offset);
+    (void)r;
+}
+
+void gpu_list_copy(struct gpu_list *list, struct gpu_range to, struct gpu_range from)
+{
+    assert(list->recording && to.bytes == from.bytes);
+    check_copied(&to);
+    check_copied(&from);
+    assert(to.memory != from.memory || to.offset + to.bytes <= from.offset || from.offset + from.bytes <= to.offset);
+    VkBufferCopy region = {from.offset, to.offset, to.bytes};
+    vkCmdCopyBuffer(commands(list), from.memory->buffer, to.memory->buffer, 1, &region);
+}
+
+void gpu_list_fill(struct gpu_list *list, struct gpu_range to, uint32_t word)
+{
+    assert(list->recording);
+    check_copied(&to);
+    vkCmdFillBuffer(commands(list), to.memory->buffer, to.offset, to.bytes, word);
+}
+
+// Everything written before, by kernels and copies, is there for what `access` in `stages` does after.
+static void barrier(struct gpu_list *list, VkPipelineStageFlags stages, VkAccessFlags access)
+{
+    VkMemoryBarrier all = {.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = access};
+    vkCmdPipelineBarrier(commands(list), VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT, stages,
+        0, 1, &all, 0, NULL, 0, NULL);
+}
+
+void gpu_list_barrier(struct gpu_list *list)
+{
+    assert(list->recording);
+    barrier(list, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
+        VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
+            VK_ACCESS_TRANSFER_WRITE_BIT);
+}
+
+void gpu_list_cut(struct gpu_list *list)
+{
+    assert(list->recording);
+    VK(list->gpu, vkEndCommandBuffer(commands(list)));
+    buffer_begin(list);
+}
+
+void gpu_list_end(struct gpu_list *list)
+{
+    assert(list->recording);
+    barrier(list, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT);
+    VK(list->gpu, vkEndCommandBuffer(commands(list)));
+    list->recording = false;
+}
+
+void gpu_list_free(struct gpu *gpu, struct gpu_list *list)
+{
+    if (!list) return;
+    assert(gpu_done(gpu, list->ticket));
+    if (gpu->last == list) gpu->last = NULL;
+    for (uint32_t i = 0; i < list->set_pool_count; i++) vkDestroyDescriptorPool(gpu->device, list->set_pools[i], NULL);
+    for (uint32_t i = 0; i < list->query_pool_count; i++) vkDestroyQueryPool(gpu->device, list->query_pools[i], NULL);
+    vkDestroyCommandPool(gpu->device, list->pool, NULL);
+    free(list->set_pools);
+    free(list->query_pools);
+    free(list->buffers);
+    free(list->names);
+    free(list);
+    gpu->lists--;
+}
+
+int gpu_list_times(struct gpu *gpu, const struct gpu_list *list, double *seconds, int capacity)
+{
+    if (!list->timed || list->ticket == 0) return 0;
+    assert(gpu_done(gpu, list->ticket));
+    int count = (int)list->dispatches < capacity ? (int)list->dispatches : capacity;
+    for (int i = 0; i < count; i++) {
+        uint64_t ticks[2];
+        uint32_t query = 2 * (uint32_t)i;
+        VK(gpu, vkGetQueryPoolResults(gpu->device, list->query_pools[query / POOL_QUERIES], query % POOL_QUERIES, 2,
+                    sizeof ticks, ticks, sizeof *ticks, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT));
+        seconds[i] = (double)((ticks[1] - ticks[0]) & gpu->timestamp_mask) * gpu->info.timestamp_seconds;
+    }
+    return count;
+}
+
+int gpu_list_cuts(const struct gpu_list *list)
+{
+    return (int)list->cuts;
+}
+
+void list_print_kernels(const struct gpu_list *list)
+{
+    uint32_t first = list->dispatches > 8 ? list->dispatches - 8 : 0;
+    for (uint32_t i = first; i < list->dispatches; i++) gpu_say("  submitted, dispatch %u: %s", i, list->names[i]);
+}
+
+uint64_t gpu_submit(struct gpu *gpu, struct gpu_list *list)
+{
+    assert(!list->recording && gpu_done(gpu, list->ticket));
+    gpu->last = list;
+    list->ticket = ++gpu->submitted;
+    VkTimelineSemaphoreSubmitInfo ticket = {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+        .signalSemaphoreValueCount = 1,
+        .pSignalSemaphoreValues = &list->ticket};
+    for (uint32_t i = 0; i < list->cuts; i++) {
+        bool last = i + 1 == list->cuts;
+        VkSubmitInfo info = {
+            .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+            .pNext = last ? &ticket : NULL,
+            .commandBufferCount = 1,
+            .pCommandBuffers = &list->buffers[i],
+            .signalSemaphoreCount = last,
+            .pSignalSemaphores = &gpu->timeline,
+        };
+        VK(gpu, vkQueueSubmit(gpu->queue, 1, &info, VK_NULL_HANDLE));
+    }
+    return list->ticket;
+}
+
+bool gpu_done(struct gpu *gpu, uint64_t ticket)
+{
+    assert(ticket <= gpu->submitted);
+    if (ticket > gpu->completed) VK(gpu, vkGetSemaphoreCounterValue(gpu->device, gpu->timeline, &gpu->completed));
+    return ticket <= gpu->completed;
+}
+
+void gpu_wait(struct gpu *gpu, uint64_t ticket)
+{
+    assert(ticket <= gpu->submitted);
+    if (ticket <= gpu->completed) return;
+    VkSemaphoreWaitInfo info = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO,
+        .semaphoreCount = 1,
+        .pSemaphores = &gpu->timeline,
+        .pValues = &ticket};
+    VK(gpu, vkWaitSemaphores(gpu->device, &info, UINT64_MAX));
+    gpu->completed = ticket;
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//
+// memory.c: one buffer with one allocation of its own per gpu_memory, and copies between it and the host.
+#include "vulkan_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STAGE_BYTES = 16 << 20 };
+
+// How well a memory type suits a place; -1: not at all.
+static int type_score(const struct gpu *gpu, const VkMemoryType *type, enum gpu_place place)
+{
+    const VkMemoryPropertyFlags flags = type->propertyFlags;
+    const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    bool local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+    bool cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    if (flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT)) return -1;
+    if (place == GPU_HOST) return (flags & mapped) == mapped ? 2 * cached + !local : -1;
+    bool largest = gpu->memory_properties.memoryHeaps[type->heapIndex].size == gpu->info.heap_bytes;
+    bool useful = gpu->info.unified && (flags & mapped) == mapped;
+    return 8 * local + 4 * largest + 2 * useful + (useful ? cached : !(flags & mapped));
+}
+
+// Allocates and binds from the best type that has room; false when none has.
+static bool memory_bind(struct gpu *gpu, struct gpu_memory *m)
+{
+    VkMemoryRequirements need;
+    vkGetBufferMemoryRequirements(gpu->device, m->buffer, &need);
+    const VkPhysicalDeviceMemoryProperties *properties = &gpu->memory_properties;
+    uint32_t left = need.memoryTypeBits;
+    for (;;) {
+        int best = -1, best_score = -1;
+        for (uint32_t i = 0; i < properties->memoryTypeCount; i++) {
+            int score = left >> i & 1 ? type_score(gpu, &properties->memoryTypes[i], m->place) : -1;
+            if (score > best_score) best = (int)i, best_score = score;
+        }
+        if (best < 0) return false;
+        left &= ~(1u << best);
+        const VkMemoryType *type = &properties->memoryTypes[best];
+        if (need.size > properties->memoryHeaps[type->heapIndex].size) continue;
+        VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+            .allocationSize = need.size,
+            .memoryTypeIndex = (uint32_t)best};
+        VkResult result = vkAllocateMemory(gpu->device, &info, NULL, &m->memory);
+        if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) continue;
+        VK(gpu, result);
+        VK(gpu, vkBindBufferMemory(gpu->device, m->buffer, m->memory, 0));
+        const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+        m->cached = type->propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+        if (m->place == GPU_HOST || (gpu->info.unified && (type->propertyFlags & mapped) == mapped))
+            VK(gpu, vkMapMemory(gpu->device, m->memory, 0, VK_WHOLE_SIZE, 0, &m->map));
+        return true;
+    }
+}
+
+struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place place)
+{
+    assert(bytes > 0 && bytes <= gpu->info.max_allocation);
+    bytes = (bytes + 3) & ~UINT64_C(3);
+    struct gpu_memory *m = gpu_room(NULL, sizeof *m);
+    *m = (struct gpu_memory){.bytes = bytes, .place = place};
+    VkBufferCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+        .size = bytes,
+        .usage =
+            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+    };
+    VK(gpu, vkCreateBuffer(gpu->device, &info, NULL, &m->buffer));
+    if (!memory_bind(gpu, m)) {
+        vkDestroyBuffer(gpu->device, m->buffer, NULL);
+        free(m);
+        return NULL;
+    }
+    m->next = gpu->memories;
+    m->link = &gpu->memories;
+    if (m->next) m->next->link = &m->next;
+    gpu->memories = m;
+    if (place == GPU_DEVICE) gpu->allocated += bytes;
+
+    if (m->map) {
+        memset(m->map, 0, bytes);
+    } else {
+        struct gpu_list *list = gpu_list_begin(gpu, false);
+        gpu_list_fill(list, (struct gpu_range){m, 0, bytes}, 0);
+        gpu_list_end(list);
+        gpu_wait(gpu, gpu_submit(gpu, list));
+        gpu_list_free(gpu, list);
+    }
+    return m;
+}
+
+void gpu_free(struct gpu *gpu, struct gpu_memory *m)
+{
+    if (!m) return;
+    gpu_wait(gpu, gpu->submitted);
+    *m->link = m->next;
+    if (m->next) m->next->link = m->link;
+    if (m->place == GPU_DEVICE) gpu->allocated -= m->bytes;
+    if (m == gpu->stage) gpu->stage = NULL;
+    vkDestroyBuffer(gpu->device, m->buffer, NULL);
+    vkFreeMemory(gpu->device, m->memory, NULL);
+    free(m);
+}
+
+uint64_t gpu_allocated(const struct gpu *gpu)
+{
+    return gpu->allocated;
+}
+
+void *gpu_map(const struct gpu_memory *memory)
+{
+    return memory->map;
+}
+
+// Copies on the device and waits.
+static void copy_now(struct gpu *gpu, struct gpu_range to, struct gpu_range from)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    gpu_list_copy(list, to, from);
+    gpu_list_end(list);
+    gpu_wait(gpu, gpu_submit(gpu, list));
+    gpu_list_free(gpu, list);
+}
+
+static struct gpu_memory *stage(struct gpu *gpu)
+{
+    if (!gpu->stage) {
+        gpu->stage =
+            gpu_alloc(gpu, gpu->info.max_allocation < STAGE_BYTES ? gpu->info.max_allocation : STAGE_BYTES, GPU_HOST);
+        if (!gpu->stage) gpu_fail(gpu, "vkAllocateMemory(staging)", VK_ERROR_OUT_OF_HOST_MEMORY);
+    }
+    return gpu->stage;
+}
+
+void gpu_upload(struct gpu *gpu, struct gpu_range to, const void *from)
+{
+    assert(to.offset % 4 == 0 && to.bytes % 4 == 0);
+    assert(to.offset <= to.memory->bytes && to.bytes <= to.memory->bytes - to.offset);
+    gpu_wait(gpu, gpu->submitted);
+    if (to.memory->map) {
+        memcpy((char *)to.memory->map + to.offset, from, to.bytes);
+        return;
+    }
+    struct gpu_memory *piece = stage(gpu);
+    for (uint64_t done = 0, bytes; done < to.bytes; done += bytes) {
+        bytes = to.bytes - done < piece->bytes ? to.bytes - done : piece->bytes;
+        memcpy(piece->map, (const char *)from + done, bytes);
+        copy_now(gpu, (struct gpu_range){to.memory, to.offset + done, bytes}, (struct gpu_range){piece, 0, bytes});
+    }
+}
+
+void gpu_download(struct gpu *gpu, void *to, struct gpu_range from)
+{
+    assert(from.offset % 4 == 0 && from.bytes % 4 == 0);
+    assert(from.offset <= from.memory->bytes && from.bytes <= from.memory->bytes - from.offset);
+    gpu_wait(gpu, gpu->submitted);
+    // Memory that the host does not cache is read faster through a copy.
+    if (from.memory->map && (from.memory->cached || from.memory->place == GPU_HOST)) {
+        memcpy(to, (const char *)from.memory->map + from.offset, from.bytes);
+        return;
+    }
+    struct gpu_memory *piece = stage(gpu);
+    for (uint64_t done = 0, bytes; done < from.bytes; done += bytes) {
+        bytes = from.bytes - done < piece->bytes ? from.bytes - done : piece->bytes;
+        copy_now(gpu, (struct gpu_range){piece, 0, bytes}, (struct gpu_range){from.memory, from.offset + done, bytes});
+        memcpy((char *)to + done, piece->map, bytes);
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+//
+// vulkan_private.h: what the files of the runtime share: the structs behind the names of gpu.h and the few functions
+// that cross from one file to another. Nobody else includes it.
+//
+//   device.c  instance, choice of a device, its features, the way a driver failure ends
+//   quirks.c  known driver faults
+//   memory.c  gpu_memory, uploads and downloads
+//   kernel.c  SPIR-V's own declarations, pipelines
+//   cache.c   the pipeline cache on disk
+//   list.c    recorded lists, submission, waiting
+#ifndef PUMICE_VULKAN_PRIVATE_H
+#define PUMICE_VULKAN_PRIVATE_H
+
+#include "gpu.h"
+
+#define VK_NO_PROTOTYPES
+#include <volk.h>
+
+// Binding offsets are multiples of this on every device: the largest value that Vulkan allows a device to ask for.
+#define BINDING_ALIGNMENT 256
+#define MAX_PUSH 128
+
+struct gpu {
+    struct gpu_info info;
+    VkInstance instance;
+    VkDebugUtilsMessengerEXT messenger;
+    int messages; // of the validation layer; -1: asked for, not found
+    VkPhysicalDevice physical;
+    VkDevice device;
+    VkQueue queue;
+    uint32_t family;
+    uint32_t max_groups_z;
+    uint64_t timestamp_mask; // of the bits that count
+    VkPhysicalDeviceMemoryProperties memory_properties;
+    bool staging; // device memory is never mapped
+
+    VkSemaphore timeline;
+    uint64_t submitted, completed; // tickets: the last given out, the last known to be done
+
+    struct gpu_memory *memories; // all of them, linked
+    uint64_t allocated;          // bytes of GPU_DEVICE memory
+    struct gpu_memory *stage;    // for copies to and from memory that is not mapped; made at the first need
+
+    VkDescriptorSetLayout set_layouts[GPU_MAX_BINDINGS + 1]; // by number of bindings; made at the first need
+    VkPipelineLayout pipeline_layouts[GPU_MAX_BINDINGS + 1];
+    VkPipelineCache cache;
+    char *cache_path;       // NULL: not kept
+    uint64_t cache_content; // hash of what the file holds
+    bool want_statistics;
+    int kernels, lists; // alive
+
+    const char *last_kernel;     // recorded or made last
+    const struct gpu_list *last; // submitted last, while it lives
+};
+
+struct gpu_memory {
+    struct gpu_memory *next, **link; // of gpu->memories
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    uint64_t bytes;
+    enum gpu_place place;
+    bool cached; // reading through `map` is fast
+    void *map;   // NULL: not mapped
+};
+
+struct gpu_kernel {
+    const char *name; // the shader's, lives for ever
+    uint32_t bindings, push_bytes;
+    VkPipeline pipeline;
+    VkPipelineLayout layout; // shared, of gpu->pipeline_layouts
+    bool statistics;
+};
+
+// ---- device.c -------------------------------------------------------------------------------------------------
+
+// The end of the program after a driver call that failed: says what, exits with status 3.
+_Noreturn void gpu_fail(const struct gpu *gpu, const char *call, VkResult result);
+#define VK(gpu, call)                                                                                                  \
+    do {                                                                                                               \
+        VkResult result_ = (call);                                                                                     \
+        if (result_ < 0) gpu_fail(gpu, #call, result_);                                                                \
+    } while (0)
+
+// realloc that stops the program when the host has no memory left.
+void *gpu_room(void *old, size_t bytes);
+// One line on stderr; a newline is added.
+void gpu_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t gpu_hash(uint64_t hash, const void *data, size_t bytes); // FNV-1a; start from HASH_START
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+
+// ---- quirks.c -------------------------------------------------------------------------------------------------
+
+// Takes from `info` what does not work on this driver, and fills info->quirks.
+void quirks_apply(struct gpu_info *info, VkDriverId driver);
+
+// ---- cache.c --------------------------------------------------------------------------------------------------
+
+void cache_open(struct gpu *gpu, const char *folder); // NULL: in memory only
+void cache_close(struct gpu *gpu);                    // written if anything is new
+
+// ---- list.c ---------------------------------------------------------------------------------------------------
+
+// Prints the names of the kernels in the list submitted last.
+void list_print_kernels(const struct gpu_list *list);
+
+#endif
