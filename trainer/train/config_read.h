@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+//
+// config_read.h: what the parts of the config's reader share.
+#ifndef PUMICE_CONFIG_READ_H
+#define PUMICE_CONFIG_READ_H
+
+#include "train/config.h"
+
+#include <cjson/cJSON.h>
+
+// Carries out one "path.in.config=value" on the tree. 0, or -1 with the reason.
+int config_set(cJSON *root, const char *assignment, struct error *e);
+// Whether the keys make sense together; then writes the stages that `strategy` stands for, and the notes. The error
+// begins with the path in the config. 0 or -1.
+int config_check(struct config *c, struct error *e);
+
+void config_names_free(struct config_names *names);
+void config_settings_copy(struct config_settings *to, const struct config_settings *from); // deep
+void config_settings_free(struct config_settings *settings);
+
+#endif
