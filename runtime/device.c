@@ -150,6 +150,11 @@ const char *gpu_type_name(enum gpu_type type)
 
 // ---- instance -------------------------------------------------------------------------------------------------
 
+struct instance {
+    VkInstance handle;
+    uint32_t layer; // the Vulkan version that the loaded validation layer knows; UINT32_MAX: none is loaded
+};
+
 static const char *const validation_layer = "VK_LAYER_KHRONOS_validation";
 
 static bool extension_listed(const VkExtensionProperties *list, uint32_t count, const char *name)
@@ -172,17 +177,18 @@ static bool instance_extension(const char *layer, const char *name)
     return found;
 }
 
-static bool validation_layer_present(void)
+// The Vulkan version that the installed validation layer was made for; 0: none is installed.
+static uint32_t validation_layer_version(void)
 {
-    uint32_t count = 0;
-    if (vkEnumerateInstanceLayerProperties(&count, NULL) < 0) return false;
+    uint32_t count = 0, version = 0;
+    if (vkEnumerateInstanceLayerProperties(&count, NULL) < 0) return 0;
     VkLayerProperties *list = gpu_room(NULL, (count + 1) * sizeof *list);
-    bool found = false;
-    if (vkEnumerateInstanceLayerProperties(&count, list) >= 0) {
-        for (uint32_t i = 0; i < count; i++) found |= strcmp(list[i].layerName, validation_layer) == 0;
+    if (vkEnumerateInstanceLayerProperties(&count, list) < 0) count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(list[i].layerName, validation_layer) == 0) version = list[i].specVersion;
     }
     free(list);
-    return found;
+    return version;
 }
 
 static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
@@ -190,11 +196,23 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL on_message(VkDebugUtilsMessageSeverityFlag
 {
     (void)severity, (void)types;
     ++*(int *)count;
-    gpu_say("validation: %s", data->pMessage);
+    gpu_say("validation: %.1000s", data->pMessage);
     return VK_FALSE;
 }
 
-// Makes an instance; with `messages` also loads the validation layer, which then counts there (-1: not found).
+static VkDebugUtilsMessengerCreateInfoEXT messenger_info(int *messages)
+{
+    return (VkDebugUtilsMessengerCreateInfoEXT){
+        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
+        .messageSeverity =
+            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
+        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
+        .pfnUserCallback = on_message,
+        .pUserData = messages,
+    };
+}
+
+// Makes an instance; with `messages` also loads the validation layer, which then counts there.
 static VkResult instance_make(VkInstance *instance, int *messages)
 {
     const char *extensions[4], *layers[1];
@@ -214,14 +232,7 @@ static VkResult instance_make(VkInstance *instance, int *messages)
         extensions[info.enabledExtensionCount++] = VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME;
         info.flags |= VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR;
     }
-    VkDebugUtilsMessengerCreateInfoEXT messenger = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity =
-            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
-        .pfnUserCallback = on_message,
-        .pUserData = messages,
-    };
+    VkDebugUtilsMessengerCreateInfoEXT messenger = messenger_info(messages);
     VkValidationFeatureEnableEXT synchronization = VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT;
     VkValidationFeaturesEXT features = {
         .sType = VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT,
@@ -229,10 +240,6 @@ static VkResult instance_make(VkInstance *instance, int *messages)
         .enabledValidationFeatureCount = 1,
         .pEnabledValidationFeatures = &synchronization,
     };
-    if (messages && !validation_layer_present()) {
-        *messages = -1;
-        messages = NULL;
-    }
     if (messages) {
         // The layers' own switches, each for some versions: hazards between submissions (1.3), and accesses by shaders
         // at all (from 1.4.309 on).
@@ -248,21 +255,6 @@ static VkResult instance_make(VkInstance *instance, int *messages)
         }
     }
     return vkCreateInstance(&info, NULL, instance);
-}
-
-static VkDebugUtilsMessengerEXT messenger_make(VkInstance instance, int *messages)
-{
-    VkDebugUtilsMessengerEXT messenger = VK_NULL_HANDLE;
-    VkDebugUtilsMessengerCreateInfoEXT info = {
-        .sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT,
-        .messageSeverity =
-            VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT | VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT,
-        .messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT,
-        .pfnUserCallback = on_message,
-        .pUserData = messages,
-    };
-    if (vkCreateDebugUtilsMessengerEXT(instance, &info, NULL, &messenger) < 0) return VK_NULL_HANDLE;
-    return messenger;
 }
 
 // ---- what a device offers -------------------------------------------------------------------------------------
@@ -284,8 +276,9 @@ static bool offer_has(
     return true;
 }
 
-// Queries the features, leaving in the chain exactly what is to be turned on.
-static bool offer_features(struct offer *o, const VkExtensionProperties *list, uint32_t count)
+// Queries the features, leaving in the chain exactly what is to be turned on. A validation layer that is older than an
+// extension reports it as an error, so what `layer` cannot know stays off. Returns whether there may be matrix units.
+static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionProperties *list, uint32_t count)
 {
     o->features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
     CHAIN(o, storage16, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES);
@@ -301,9 +294,10 @@ static bool offer_features(struct offer *o, const VkExtensionProperties *list, u
         CHAIN(o, maintenance4, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES);
     if (offer_has(o, list, count, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, 0))
         CHAIN(o, statistics, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR);
-    bool matrices = offer_has(o, list, count, "VK_KHR_cooperative_matrix", 0);
+    bool matrices =
+        layer >= VK_MAKE_API_VERSION(0, 1, 3, 255) && offer_has(o, list, count, "VK_KHR_cooperative_matrix", 0);
     if (matrices) CHAIN(o, matrix, (VkStructureType)TYPE_MATRIX_FEATURES);
-    if (offer_has(o, list, count, "VK_KHR_shader_bfloat16", 0))
+    if (layer >= VK_MAKE_API_VERSION(0, 1, 4, 313) && offer_has(o, list, count, "VK_KHR_shader_bfloat16", 0))
         CHAIN(o, bfloat16, (VkStructureType)TYPE_BFLOAT16_FEATURES);
     // A layered implementation demands that its list of gaps is acknowledged.
     offer_has(o, list, count, "VK_KHR_portability_subset", 0);
@@ -403,7 +397,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 }
 
 // Fills the offer of one physical device. What it lacks, if anything, stands in o->missing.
-static void offer_make(struct offer *o, VkInstance instance, VkPhysicalDevice physical, int index)
+static void offer_make(struct offer *o, const struct instance *instance, VkPhysicalDevice physical, int index)
 {
     memset(o, 0, sizeof *o);
     o->physical = physical;
@@ -436,7 +430,7 @@ static void offer_make(struct offer *o, VkInstance instance, VkPhysicalDevice ph
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, .pNext = &maintenance3};
     VkPhysicalDeviceIDProperties id = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES, .pNext = &subgroup};
     VkPhysicalDeviceProperties2 properties = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &id};
-    bool has_matrices = offer_features(o, extensions, count);
+    bool has_matrices = offer_features(o, instance->layer, extensions, count);
     if (o->subgroup.sType) control.pNext = properties.pNext, properties.pNext = &control;
     if (o->maintenance4.sType) maintenance4.pNext = properties.pNext, properties.pNext = &maintenance4;
     if (has_matrices) matrix.pNext = properties.pNext, properties.pNext = &matrix;
@@ -480,7 +474,7 @@ static void offer_make(struct offer *o, VkInstance instance, VkPhysicalDevice ph
     info->float16 = o->float16.shaderFloat16;
     info->storage16 = o->storage16.storageBuffer16BitAccess;
     info->statistics = o->statistics.pipelineExecutableInfo;
-    if (has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT) offer_matrices(o, instance);
+    if (has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT) offer_matrices(o, instance->handle);
 
     if (!offer_queue(o)) snprintf(o->missing, sizeof o->missing, "a compute queue");
     info->timestamp_seconds = o->timestamp_mask ? (double)limits->timestampPeriod * 1e-9 : 0;
@@ -492,11 +486,12 @@ static void offer_make(struct offer *o, VkInstance instance, VkPhysicalDevice ph
 }
 
 // The offers of all devices that can be used, at most `capacity`; `error` gets a sentence when there are none.
-static int offers_make(struct offer *offers, int capacity, VkInstance instance, char *error, size_t error_bytes)
+static int offers_make(
+    struct offer *offers, int capacity, const struct instance *instance, char *error, size_t error_bytes)
 {
     VkPhysicalDevice physicals[2 * GPU_MAX_DEVICES];
     uint32_t count = 2 * GPU_MAX_DEVICES;
-    VkResult result = vkEnumeratePhysicalDevices(instance, &count, physicals);
+    VkResult result = vkEnumeratePhysicalDevices(instance->handle, &count, physicals);
     if (result < 0 || count == 0) {
         snprintf(error, error_bytes,
             "the Vulkan loader finds no device: is a driver installed? (Debian and Ubuntu: mesa-vulkan-drivers, which "
@@ -517,8 +512,9 @@ static int offers_make(struct offer *offers, int capacity, VkInstance instance, 
     return usable;
 }
 
-// Loads Vulkan and makes an instance; false with a sentence if that is not possible.
-static bool instance_open(VkInstance *instance, int *messages, char *error, size_t error_bytes)
+// Loads Vulkan and makes an instance; false with a sentence if that is not possible. With `messages` the validation
+// layer is loaded too, and counts there; -1: it is not installed.
+static bool instance_open(struct instance *instance, int *messages, char *error, size_t error_bytes)
 {
     if (volkInitialize() != VK_SUCCESS) {
         snprintf(error, error_bytes, "there is no Vulkan loader (Debian and Ubuntu: libvulkan1)");
@@ -528,12 +524,15 @@ static bool instance_open(VkInstance *instance, int *messages, char *error, size
         snprintf(error, error_bytes, "the Vulkan loader is older than Vulkan 1.1");
         return false;
     }
-    VkResult result = instance_make(instance, messages);
+    uint32_t layer = messages ? validation_layer_version() : 0;
+    if (messages && !layer) *messages = -1;
+    instance->layer = layer ? layer : UINT32_MAX;
+    VkResult result = instance_make(&instance->handle, layer ? messages : NULL);
     if (result < 0) {
         snprintf(error, error_bytes, "no Vulkan driver can be loaded (vkCreateInstance: %s)", result_name(result));
         return false;
     }
-    volkLoadInstance(*instance);
+    volkLoadInstance(instance->handle);
     return true;
 }
 
@@ -541,14 +540,14 @@ int gpu_list_devices(struct gpu_info *devices, int capacity, char *error, size_t
 {
     char nothing[1024];
     if (!error) error = nothing, error_bytes = sizeof nothing;
-    VkInstance instance;
+    struct instance instance;
     if (!instance_open(&instance, NULL, error, error_bytes)) return 0;
     struct offer *offers = gpu_room(NULL, GPU_MAX_DEVICES * sizeof *offers);
     int count =
-        offers_make(offers, capacity < GPU_MAX_DEVICES ? capacity : GPU_MAX_DEVICES, instance, error, error_bytes);
+        offers_make(offers, capacity < GPU_MAX_DEVICES ? capacity : GPU_MAX_DEVICES, &instance, error, error_bytes);
     for (int i = 0; i < count; i++) devices[i] = offers[i].info;
     free(offers);
-    vkDestroyInstance(instance, NULL);
+    vkDestroyInstance(instance.handle, NULL);
     return count;
 }
 
@@ -613,14 +612,19 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
     if (!error) error = nothing, error_bytes = sizeof nothing;
     struct gpu *gpu = gpu_room(NULL, sizeof *gpu);
     memset(gpu, 0, sizeof *gpu);
-    if (!instance_open(&gpu->instance, options->validate ? &gpu->messages : NULL, error, error_bytes)) {
+    struct instance instance;
+    if (!instance_open(&instance, options->validate ? &gpu->messages : NULL, error, error_bytes)) {
         free(gpu);
         return NULL;
     }
-    if (options->validate && gpu->messages >= 0) gpu->messenger = messenger_make(gpu->instance, &gpu->messages);
+    gpu->instance = instance.handle;
+    if (options->validate && gpu->messages >= 0) {
+        VkDebugUtilsMessengerCreateInfoEXT messenger = messenger_info(&gpu->messages);
+        VK(gpu, vkCreateDebugUtilsMessengerEXT(gpu->instance, &messenger, NULL, &gpu->messenger));
+    }
 
     struct offer *offers = gpu_room(NULL, GPU_MAX_DEVICES * sizeof *offers);
-    int count = offers_make(offers, GPU_MAX_DEVICES, gpu->instance, error, error_bytes);
+    int count = offers_make(offers, GPU_MAX_DEVICES, &instance, error, error_bytes);
     int choice = offer_choose(offers, count, options->device);
     if (choice < 0) {
         if (count > 0) {
