@@ -6,11 +6,11 @@ layout(constant_id = 2) const uint ACTIVATION = ACTIVATION_SILU;
 #define GELU_K 1.5957691216057308 // 2 sqrt(2 / pi)
 #define GELU_CUBIC 0.044715
 
-// sigmoid(k); the exponent is clamped where the result is below 1e-34, and that is then 0.
-vec4 sigmoid(vec4 k)
+// s = sigmoid(k); the exponent is clamped where s is below 1e-34, and s is then 0. e = exp(-k): 1 - s is e s.
+vec4 sigmoid(vec4 k, out vec4 e)
 {
-    vec4 s = 1.0 / (1.0 + exp(-clamp(k, -80.0, 80.0)));
-    return mix(s, vec4(0), lessThan(k, vec4(-80)));
+    e = exp(-clamp(k, -80.0, 80.0));
+    return mix(1.0 / (1.0 + e), vec4(0), lessThan(k, vec4(-80)));
 }
 
 // Beyond |x| = 16 the sigmoid of GELU is 0 or 1, but the cube could overflow.

@@ -19,7 +19,7 @@ void main()
     if (t >= live_rows(LIVE_TOKENS, args.rows, args.first_row)) return;
     uint gate0 = t * args.ld_gu / 4, up0 = gate0 + args.columns / 4, y0 = t * args.ld_out / 4;
     for (uint i = LANE; i < args.columns / 4; i += GROUP) {
-        vec4 g = LOAD4(gu, 1, gate0 + i);
-        STORE4(y, 2, y0 + i, g * sigmoid(gate_k(g)) * LOAD4(gu, 1, up0 + i));
+        vec4 g = LOAD4(gu, 1, gate0 + i), e;
+        STORE4(y, 2, y0 + i, g * sigmoid(gate_k(g), e) * LOAD4(gu, 1, up0 + i));
     }
 }

@@ -22,8 +22,8 @@ void main()
     uint gate0 = t * args.ld_gu / 4, up0 = gate0 + args.columns / 4, dout0 = t * args.ld_out / 4;
     for (uint i = LANE; i < args.columns / 4; i += GROUP) {
         vec4 g = LOAD4(gu, 1, gate0 + i), u = LOAD4(gu, 1, up0 + i), d = LOAD4(dout, 2, dout0 + i);
-        vec4 s = sigmoid(gate_k(g));
+        vec4 e, s = sigmoid(gate_k(g), e);
         STORE4(dgu, 3, up0 + i, d * g * s);
-        STORE4(dgu, 3, gate0 + i, d * u * (s + g * s * (1.0 - s) * gate_slope(g)));
+        STORE4(dgu, 3, gate0 + i, d * u * (s + g * s * (e * s) * gate_slope(g)));
     }
 }
