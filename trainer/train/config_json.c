@@ -161,7 +161,8 @@ static enum config_resume path_resume(const char *path)
     snprintf(first, sizeof first, "%.*s", (int)strcspn(path, "."), path);
     const struct config_key *key = config_key_find(config_keys, first), *inner = NULL;
     if (!key) return RESUME_REFUSED;
-    if (key->type == KEY_SOURCES) inner = config_key_find(source_keys, strrchr(path, '.') + 1);
+    const char *last = strrchr(path, '.');
+    if (key->type == KEY_SOURCES && last != strchr(path, '.')) inner = config_key_find(source_keys, last + 1);
     if (key->type == KEY_STAGES) {
         unsigned stage;
         char name[64] = "";
@@ -199,6 +200,28 @@ static bool equal(const cJSON *a, const cJSON *b)
     return cJSON_Compare(a, b, true);
 }
 
+static cJSON *member_names(const cJSON *object)
+{
+    cJSON *names = cJSON_CreateArray();
+    for (const cJSON *item = object->child; item; item = item->next)
+        cJSON_AddItemToArray(names, cJSON_CreateString(item->string));
+    return names;
+}
+
+// The order of sources and of a mix is the order of their rows; other objects have none.
+static void compare_order(struct config_changes *out, const char *path, const cJSON *before, const cJSON *after)
+{
+    size_t n = strlen(path);
+    if (strcmp(path, "sources") != 0 && (n < 4 || strcmp(path + n - 4, ".mix") != 0)) return;
+    cJSON *old = member_names(before), *new = member_names(after);
+    bool same_names = cJSON_GetArraySize(old) == cJSON_GetArraySize(new);
+    for (const cJSON *item = before->child; item; item = item->next)
+        same_names = same_names && cJSON_GetObjectItemCaseSensitive(after, item->string);
+    if (same_names && !cJSON_Compare(old, new, true)) add_change(out, path, old, new);
+    cJSON_Delete(old);
+    cJSON_Delete(new);
+}
+
 static void compare(struct config_changes *out, struct text *path, const cJSON *before, const cJSON *after)
 {
     bool nested = is_nested(before) && is_nested(after) && cJSON_IsArray(before) == cJSON_IsArray(after);
@@ -206,6 +229,7 @@ static void compare(struct config_changes *out, struct text *path, const cJSON *
         if (!before || !after || !equal(before, after)) add_change(out, path->data, before, after);
         return;
     }
+    if (path->bytes) compare_order(out, path->data, before, after);
     for (int side = 0; side < 2; side++) {
         int place = 0;
         for (const cJSON *item = (side ? after : before)->child; item; item = item->next, place++) {
