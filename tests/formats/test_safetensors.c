@@ -182,7 +182,7 @@ static void damage(void)
     CHECK(survive(fixture_write(&fixture, "a.safetensors", file, sizeof file)));
     uint64_t seed = 3;
     int good = 0;
-    for (int round = 0; round < 5000; round++) {
+    for (int round = 0; round < 4000; round++) {
         memcpy(changed, file, sizeof file);
         for (uint32_t n = 1 + test_random(&seed) % 3; n; n--) {
             size_t at = test_random(&seed) % (8 + length);
@@ -191,7 +191,7 @@ static void damage(void)
         }
         good += survive(fixture_write(&fixture, "a.safetensors", changed, sizeof changed));
     }
-    CHECK_SAY(good > 50 && good < 4950, "%d of 5000 damaged files were still right", good);
+    CHECK_SAY(good > 40 && good < 3960, "%d of 4000 damaged files were still right", good);
 }
 
 static void writing(void)
