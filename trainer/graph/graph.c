@@ -40,8 +40,8 @@ tensor_id graph_tensor(struct graph *g, enum role role, enum storage storage, ui
 
 tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool decay, const char *name)
 {
-    // Vectors (norm weights, biases) are read as f32 beside sums: their bytes do not matter.
-    enum storage storage = rows == 1 ? STORAGE_F32 : g->storage;
+    // Vectors (norm weights, biases) are kept in f32: their bytes do not matter, their precision does.
+    enum storage storage = decay ? g->storage : STORAGE_F32;
     tensor_id w = graph_tensor(g, ROLE_WEIGHT, storage, rows, columns, "%s", name);
     graph_at(g, w)->trainable = true;
     graph_at(g, w)->decay = decay;
@@ -172,6 +172,12 @@ tensor_id graph_dropout(struct graph *g, tensor_id x, tensor_id residual, uint32
     n->site = site;
     graph_at(g, x)->keep = false; // the backward pass needs only the mask, which is made again from its counter
     return made(g, 0, g->storage, graph_at(g, x)->columns, true, "dropped");
+}
+
+tensor_id graph_residual(struct graph *g, tensor_id x, tensor_id w, tensor_id residual, uint32_t site)
+{
+    if (!g->dropout) return graph_linear(g, x, w, NO_TENSOR, residual);
+    return graph_dropout(g, graph_linear(g, x, w, NO_TENSOR, NO_TENSOR), residual, site);
 }
 
 void graph_loss(struct graph *g, tensor_id x, tensor_id head)

@@ -91,7 +91,7 @@ void graph_free(struct graph *g);
 
 tensor_id graph_tensor(struct graph *g, enum role role, enum storage storage, uint64_t rows, uint64_t columns,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
-// A parameter [rows, columns]; vectors are one row.
+// A parameter [rows, columns]. decay: a matrix; else a vector (norm, bias), one row, always f32, without weight decay.
 tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool decay, const char *name);
 static inline struct tensor *graph_at(const struct graph *g, tensor_id t)
 {
@@ -118,6 +118,8 @@ tensor_id graph_attention_cached(struct graph *g, tensor_id qkv, uint32_t heads,
 tensor_id graph_glu(struct graph *g, tensor_id gate_up, uint32_t activation);
 // residual + dropout(x); site numbers the dropouts of a layer.
 tensor_id graph_dropout(struct graph *g, tensor_id x, tensor_id residual, uint32_t site);
+// A sub-layer's way back into the residual stream: residual + x w^T, with dropout of the product where the graph has it.
+tensor_id graph_residual(struct graph *g, tensor_id x, tensor_id w, tensor_id residual, uint32_t site);
 // Cross-entropy of x head^T at the target rows, in chunks; sets g->loss and g->hit.
 void graph_loss(struct graph *g, tensor_id x, tensor_id head);
 // Logits [T, V] (f32) of the rows in target_rows; sets g->logits and g->sampled.

@@ -1,0 +1,658 @@
+// SPDX-License-Identifier: MIT
+//
+// ops.c: the operator table: how each operator's forward and backward become kernel calls. Formulas stand with the
+// kernels' arguments in shaders/args.h.
+#include "program.h"
+#include "variants.h"
+
+#include "args.h"
+
+#include <assert.h>
+
+static const struct tensor *at(const struct program *p, tensor_id t)
+{
+    return graph_at(p->graph, t);
+}
+
+static uint32_t ld(const struct program *p, tensor_id t)
+{
+    return (uint32_t)at(p, t)->ld;
+}
+
+static uint32_t columns(const struct program *p, tensor_id t)
+{
+    return (uint32_t)at(p, t)->columns;
+}
+
+static uint32_t element_bytes(const struct program *p, tensor_id t)
+{
+    return at(p, t)->storage == STORAGE_BF16 ? 2 : 4;
+}
+
+static tensor_id input(const struct program *p, enum input i)
+{
+    return p->graph->input[i];
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Groups of an element-wise kernel: enough work for each lane.
+static uint64_t stream_groups(const struct program *p, uint64_t elements)
+{
+    uint64_t each = (uint64_t)p->limits.group * ELEMENTS_A_LANE;
+    return (elements + each - 1) / each;
+}
+
+// Rows that one range shows of every tensor in the list (NO_TENSOR: none).
+static uint64_t common_rows(const struct program *p, uint64_t rows, const tensor_id *tensors, int count)
+{
+    uint64_t step = rows;
+    for (int i = 0; i < count; i++)
+        if (tensors[i] >= 0) {
+            uint64_t r = program_range_rows(p, tensors[i], PART_VALUE);
+            if (r < step) step = r / 256 * 256 ? r / 256 * 256 : r; // 256 rows suit the alignment of all of them
+        }
+    return step;
+}
+
+// ---- matrix products ---------------------------------------------------------------------------------------------
+
+struct operand {
+    tensor_id tensor; // NO_TENSOR: none
+    enum part part;
+    uint64_t first_row; // where the operand begins in the tensor
+};
+
+struct product {
+    uint32_t layout;
+    struct operand a, b, c, e;
+    uint64_t m, n, k;
+    uint32_t live_m, live_k, add, epilogue;
+    uint64_t first_row; // live rows are counted from here
+};
+
+static void product_call(struct program *p, const struct product *x, uint64_t m0, uint64_t m, uint64_t n0, uint64_t n,
+    uint64_t k0, uint64_t k, uint32_t add)
+{
+    const struct graph *g = p->graph;
+    bool a_by_k = x->layout == LAYOUT_TN, b_by_n = x->layout == LAYOUT_NT; // which index walks the operand's rows
+    struct matmul_variant v = matmul_choose(&p->limits, x->layout, m, n, k);
+    struct call *c = call_begin(p, v.kernel);
+    c->constants[0] = v.group;
+    c->subgroup = v.subgroup;
+    uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
+    call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
+    call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
+    call_use(c, x->c.tensor, x->c.part, x->c.first_row + m0, m, add != ADD_NONE, true);
+    bool residual = x->epilogue == EPILOGUE_RESIDUAL, bias = x->epilogue == EPILOGUE_BIAS;
+    if (residual) call_use(c, x->e.tensor, x->e.part, x->e.first_row + m0, m, true, false);
+    else if (bias) call_use(c, x->e.tensor, x->e.part, 0, 1, true, false);
+    else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
+    struct matmul_args args = {.m = (uint32_t)m, .n = (uint32_t)n, .k = (uint32_t)k,
+        .lda = (uint32_t)graph_at(g, x->a.tensor)->ld, .ldb = (uint32_t)graph_at(g, x->b.tensor)->ld,
+        .ldc = (uint32_t)graph_at(g, x->c.tensor)->ld,
+        .lde = residual || bias ? (uint32_t)graph_at(g, x->e.tensor)->ld : 8,
+        .offset_a = (uint32_t)(a_by_k ? m0 : k0), .offset_b = (uint32_t)(b_by_n ? k0 : n0), .offset_c = (uint32_t)n0,
+        .offset_e = (uint32_t)(residual || bias ? n0 : 0),
+        .first_row = (uint32_t)(x->first_row + (x->live_m ? m0 : k0)), .scale = 1};
+    call_args(c, &args, sizeof args);
+    call_constant(c, x->layout);
+    call_constant(c, x->live_m);
+    call_constant(c, x->live_k);
+    call_constant(c, add);
+    call_constant(c, x->epilogue);
+    for (uint32_t i = 0; i < v.constant_count; i++) call_constant(c, v.constants[i]);
+    c->groups_x = v.groups_x;
+    c->groups_y = v.groups_y;
+    c->flop = 2.0 * (double)m * (double)n * (double)k;
+    c->bytes = (double)(m * k * element_bytes(p, x->a.tensor) + k * n * element_bytes(p, x->b.tensor)) +
+        (double)(m * n * element_bytes(p, x->c.tensor)) * (add == ADD_NONE && !residual ? 1 : 2);
+}
+
+// The product, in as many calls as ranges of its operands ask for. A reduction in ranges adds up in C, which must be f32.
+static void product(struct program *p, const struct product *x)
+{
+    uint64_t a_rows = program_range_rows(p, x->a.tensor, x->a.part), b_rows = program_range_rows(p, x->b.tensor, x->b.part);
+    uint64_t c_rows = program_range_rows(p, x->c.tensor, x->c.part);
+    uint64_t m_step = c_rows, n_step = x->n, k_step = x->k;
+    if (x->layout == LAYOUT_TN) {
+        k_step = least(k_step, a_rows < b_rows ? a_rows / 256 * 256 + (a_rows < 256 ? a_rows : 0) : b_rows);
+    } else {
+        if (a_rows < x->m && a_rows < m_step) m_step = a_rows;
+        if (x->layout == LAYOUT_NT) n_step = least(n_step, b_rows);
+        else k_step = least(k_step, b_rows);
+    }
+    if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
+    if (m_step < x->m && m_step > 256) m_step = m_step / 256 * 256;
+    if (k_step < x->k && k_step > 256) k_step = k_step / 256 * 256;
+    // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
+    double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
+    while ((double)m_step * (double)n_step > most && m_step > 256) m_step = (m_step / 2 + 255) / 256 * 256;
+    while (x->layout == LAYOUT_NT && (double)m_step * (double)n_step > most && n_step > 256)
+        n_step = (n_step / 2 + 255) / 256 * 256;
+    struct product y = *x;
+    tensor_id sum = NO_TENSOR;
+    if (k_step < x->k && at(p, x->c.tensor)->storage == STORAGE_BF16 && x->c.part == PART_VALUE) {
+        assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
+        sum = program_scratch(p, STORAGE_F32, x->m, x->n, "sum of ranges");
+        y.c = (struct operand){sum, PART_VALUE, 0};
+        m_step = least(m_step, program_range_rows(p, sum, PART_VALUE));
+    }
+    for (uint64_t m = 0; m < x->m; m += m_step)
+        for (uint64_t n = 0; n < x->n; n += n_step)
+            for (uint64_t k = 0; k < x->k; k += k_step)
+                product_call(p, &y, m, least(m_step, x->m - m), n, least(n_step, x->n - n), k, least(k_step, x->k - k),
+                    k == 0 ? x->add : ADD_ALWAYS);
+    if (sum < 0) return;
+    uint64_t step = common_rows(p, x->m, (tensor_id[]){sum, x->c.tensor}, 2);
+    for (uint64_t m = 0; m < x->m; m += step) {
+        uint64_t rows = least(step, x->m - m);
+        struct call *c = call_begin(p, "convert");
+        call_use(c, sum, PART_VALUE, m, rows, true, false);
+        call_use(c, x->c.tensor, x->c.part, x->c.first_row + m, rows, false, true);
+        struct convert_args args = {.count = (uint32_t)(rows * at(p, sum)->ld)};
+        assert(at(p, sum)->ld == at(p, x->c.tensor)->ld);
+        call_args(c, &args, sizeof args);
+        call_groups(p, c, stream_groups(p, args.count));
+    }
+}
+
+static struct operand value(tensor_id t)
+{
+    return (struct operand){t, PART_VALUE, 0};
+}
+
+// The gradient of an activation: an existing one is added to.
+static tensor_id gradient_for(struct program *p, tensor_id x, enum storage storage, bool *exists)
+{
+    tensor_id dx = program_gradient(p, x);
+    *exists = dx >= 0;
+    if (dx < 0) {
+        dx = program_scratch(p, storage, at(p, x)->rows, at(p, x)->columns, "gradient");
+        program_set_gradient(p, x, dx);
+    }
+    return dx;
+}
+
+// out[c] (+)= the sum of the rows of x, into the gradient of the vector w.
+static void add_columns(struct program *p, tensor_id x, uint64_t rows, uint32_t live, tensor_id w)
+{
+    struct call *c = call_begin(p, "column_sum");
+    call_read(c, x);
+    call_use(c, w, PART_GRADIENT, 0, 1, true, true);
+    struct column_sum_args args = {.rows = (uint32_t)rows, .columns = columns(p, w), .ld = ld(p, x)};
+    call_args(c, &args, sizeof args);
+    call_constant(c, live);
+    call_constant(c, ADD_UNLESS_FIRST);
+    call_groups(p, c, (args.columns + COLUMN_SUM_WIDTH(p->limits.group) - 1) / COLUMN_SUM_WIDTH(p->limits.group));
+    c->bytes = (double)rows * args.columns * element_bytes(p, x);
+}
+
+// ---- embedding ---------------------------------------------------------------------------------------------------
+
+static void embed_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    tensor_id table = in[1];
+    uint64_t step = program_range_rows(p, table, PART_VALUE), V = at(p, table)->rows;
+    for (uint64_t first = 0; first < V; first += step) {
+        uint64_t rows = least(step, V - first);
+        struct call *c = call_begin(p, "embed");
+        call_read(c, in[0]);
+        call_use(c, table, PART_VALUE, first, rows, true, false);
+        call_use(c, out[0], PART_VALUE, 0, 0, first > 0, true);
+        struct embed_args args = {.columns = columns(p, table), .ld_table = ld(p, table), .ld_out = ld(p, out[0]),
+            .first = (uint32_t)first, .rows = (uint32_t)rows, .scale = n->scale};
+        call_args(c, &args, sizeof args);
+        call_groups(p, c, p->graph->tokens);
+        c->bytes = 2.0 * (double)p->graph->tokens * args.columns * element_bytes(p, out[0]);
+    }
+}
+
+// Whether the table is also the head, whose dW then sets or adds to the whole gradient before this node's backward runs.
+static bool is_tied(const struct program *p, tensor_id table)
+{
+    for (int i = 0; i < p->graph->node_count; i++)
+        if (p->graph->nodes[i].op == OP_LOSS && p->graph->nodes[i].in[1] == table) return true;
+    return false;
+}
+
+static void embed_backward(struct program *p, const struct node *n)
+{
+    tensor_id table = n->in[1], dout = program_gradient(p, n->out[0]);
+    bool tied = is_tied(p, table);
+    uint64_t step = program_range_rows(p, table, PART_GRADIENT), V = at(p, table)->rows;
+    for (uint64_t first = 0; first < V; first += step) {
+        uint64_t rows = least(step, V - first);
+        if (!tied) { // rows of ids that do not occur
+            struct call *c = call_begin(p, "fill");
+            call_use(c, table, PART_GRADIENT, first, rows, false, true);
+            struct fill_args args = {.count = (uint32_t)(rows * at(p, table)->ld)};
+            call_args(c, &args, sizeof args);
+            call_constant(c, 1);
+            call_groups(p, c, stream_groups(p, args.count));
+            c->bytes = 4.0 * args.count;
+        }
+        struct call *c = call_begin(p, "embed_backward");
+        call_read(c, input(p, INPUT_SORTED_ROWS));
+        call_read(c, input(p, INPUT_GROUP_FIRST));
+        call_read(c, input(p, INPUT_GROUP_IDS));
+        call_read(c, dout);
+        call_use(c, table, PART_GRADIENT, first, rows, true, true);
+        struct embed_backward_args args = {.columns = columns(p, table), .ld_dout = ld(p, dout), .ld_table = ld(p, table),
+            .first = (uint32_t)first, .rows = (uint32_t)rows, .scale = n->scale};
+        call_args(c, &args, sizeof args);
+        call_constant(c, tied ? ADD_ALWAYS : ADD_UNLESS_FIRST);
+        call_groups(p, c, p->graph->tokens);
+        c->bytes = 3.0 * (double)p->graph->tokens * args.columns * 4;
+    }
+}
+
+// ---- RMSNorm -----------------------------------------------------------------------------------------------------
+
+#define NORM_ROWS_PER_BLOCK 64 // depends on nothing that could differ between runs
+
+static void rmsnorm_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    uint64_t T = at(p, in[0])->rows, step = common_rows(p, T, (tensor_id[]){in[0], out[0]}, 2);
+    for (uint64_t first = 0; first < T; first += step) {
+        uint64_t rows = least(step, T - first);
+        struct call *c = call_begin(p, "rmsnorm");
+        call_use(c, in[0], PART_VALUE, first, rows, true, false);
+        call_read(c, in[1]);
+        call_use(c, out[0], PART_VALUE, first, rows, false, true);
+        call_use(c, out[1], PART_VALUE, 0, 0, first > 0, true);
+        struct rmsnorm_args args = {.rows = (uint32_t)rows, .columns = columns(p, in[0]), .ldx = ld(p, in[0]),
+            .ldy = ld(p, out[0]), .epsilon = n->epsilon, .shift = n->shift, .first_row = (uint32_t)first};
+        call_args(c, &args, sizeof args);
+        call_constant(c, LIVE_TOKENS);
+        call_groups(p, c, rows);
+        c->bytes = 2.0 * (double)rows * args.columns * element_bytes(p, in[0]);
+    }
+}
+
+static void rmsnorm_backward(struct program *p, const struct node *n)
+{
+    tensor_id x = program_need(p, n->in[0]), w = n->in[1], rstd = program_need(p, n->out[1]);
+    tensor_id dy = program_gradient(p, n->out[0]);
+    uint64_t T = at(p, x)->rows, blocks = (T + NORM_ROWS_PER_BLOCK - 1) / NORM_ROWS_PER_BLOCK;
+    tensor_id partial = graph_at(p->graph, w)->trainable
+        ? program_scratch(p, STORAGE_F32, blocks, columns(p, x), "norm partial") : NO_TENSOR;
+    bool exists;
+    tensor_id dx = gradient_for(p, n->in[0], at(p, x)->storage, &exists);
+    uint64_t step = common_rows(p, T, (tensor_id[]){x, dy, dx}, 3);
+    for (uint64_t first = 0; first < T; first += step) {
+        uint64_t rows = least(step, T - first);
+        uint32_t width = columns(p, x);
+        struct rmsnorm_backward_args args = {.rows = (uint32_t)rows, .columns = width, .ldx = ld(p, x), .ldy = ld(p, dy),
+            .lddx = ld(p, dx), .rows_per_block = NORM_ROWS_PER_BLOCK, .ldp = partial < 0 ? width : ld(p, partial),
+            .shift = n->shift, .first_row = (uint32_t)first};
+        struct call *c;
+        if (partial >= 0) {
+            c = call_begin(p, "rmsnorm_dw");
+            call_use(c, x, PART_VALUE, first, rows, true, false);
+            call_read(c, rstd);
+            call_use(c, dy, PART_VALUE, first, rows, true, false);
+            call_use(c, partial, PART_VALUE, 0, 0, first > 0, true);
+            call_args(c, &args, sizeof args);
+            call_constant(c, LIVE_TOKENS);
+            uint64_t lanes = 4 * (uint64_t)p->limits.group;
+            call_groups(p, c, (rows + NORM_ROWS_PER_BLOCK - 1) / NORM_ROWS_PER_BLOCK * ((width + lanes - 1) / lanes));
+            c->bytes = 2.0 * (double)rows * width * element_bytes(p, x);
+        }
+        c = call_begin(p, "rmsnorm_backward");
+        call_use(c, x, PART_VALUE, first, rows, true, false);
+        call_read(c, w);
+        call_read(c, rstd);
+        call_use(c, dy, PART_VALUE, first, rows, true, false);
+        call_use(c, dx, PART_VALUE, first, rows, true, true);
+        call_args(c, &args, sizeof args);
+        call_constant(c, LIVE_TOKENS);
+        call_constant(c, exists ? ADD_ALWAYS : ADD_NONE);
+        call_groups(p, c, rows);
+        c->bytes = (exists ? 4.0 : 3.0) * (double)rows * width * element_bytes(p, x);
+    }
+    if (partial >= 0) add_columns(p, partial, blocks, LIVE_NONE, w);
+}
+
+// ---- linear ------------------------------------------------------------------------------------------------------
+
+static void linear_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    (void)n;
+    uint32_t epilogue = in[3] >= 0 ? EPILOGUE_RESIDUAL : in[2] >= 0 ? EPILOGUE_BIAS : EPILOGUE_NONE;
+    struct product x = {.layout = LAYOUT_NT, .a = value(in[0]), .b = value(in[1]), .c = value(out[0]),
+        .e = value(in[3] >= 0 ? in[3] : in[2]), .m = at(p, in[0])->rows, .n = at(p, in[1])->rows, .k = at(p, in[1])->columns,
+        .live_m = LIVE_TOKENS, .epilogue = epilogue};
+    product(p, &x);
+}
+
+static void linear_backward(struct program *p, const struct node *n)
+{
+    tensor_id w = n->in[1], bias = n->in[2], residual = n->in[3], dy = program_gradient(p, n->out[0]);
+    uint64_t T = at(p, dy)->rows, N = at(p, w)->rows, K = at(p, w)->columns;
+    if (at(p, w)->trainable) {
+        tensor_id x = program_need(p, n->in[0]);
+        struct product dw = {.layout = LAYOUT_TN, .a = value(dy), .b = value(x), .c = {w, PART_GRADIENT, 0}, .m = N, .n = K,
+            .k = T, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST};
+        product(p, &dw);
+    }
+    if (bias >= 0 && at(p, bias)->trainable) add_columns(p, dy, T, LIVE_TOKENS, bias);
+    bool exists;
+    tensor_id dx = gradient_for(p, n->in[0], p->graph->storage, &exists);
+    struct product d = {.layout = LAYOUT_NN, .a = value(dy), .b = value(w), .c = value(dx), .m = T, .n = K, .k = N,
+        .live_m = LIVE_TOKENS, .add = exists ? ADD_ALWAYS : ADD_NONE};
+    product(p, &d);
+    if (residual >= 0) {
+        // The residual's gradient is the sum's: from here on the same tensor, added to by what used the residual before.
+        assert(program_gradient(p, residual) < 0);
+        program_set_gradient(p, residual, dy);
+    }
+}
+
+// ---- rotary embedding ----------------------------------------------------------------------------------------------
+
+static void rope_call(struct program *p, const struct node *n, tensor_id x, float sign)
+{
+    uint64_t T = at(p, x)->rows, step = common_rows(p, T, &x, 1);
+    for (uint64_t first = 0; first < T; first += step) {
+        uint64_t rows = least(step, T - first);
+        struct call *c = call_begin(p, "rope");
+        call_read(c, n->in[1]);
+        call_read(c, n->in[2]);
+        call_use(c, x, PART_VALUE, first, rows, true, true);
+        struct rope_args args = {.rows = (uint32_t)rows, .heads = n->heads + n->kv_heads, .head_dim = n->head_dim,
+            .ld = ld(p, x), .offset = 0, .sign = sign, .first_row = (uint32_t)first};
+        call_args(c, &args, sizeof args);
+        call_groups(p, c, rows);
+        c->bytes = 2.0 * (double)rows * args.heads * n->head_dim * element_bytes(p, x);
+    }
+}
+
+static void rope_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    (void)in;
+    rope_call(p, n, out[0], 1);
+}
+
+static void rope_backward(struct program *p, const struct node *n)
+{
+    tensor_id d = program_gradient(p, n->out[0]);
+    rope_call(p, n, d, -1);
+    program_set_gradient(p, n->in[0], d);
+}
+
+// ---- attention -----------------------------------------------------------------------------------------------------
+
+static struct attention_args attention_arguments(
+    const struct program *p, const struct node *n, tensor_id qkv, tensor_id out, tensor_id lse)
+{
+    uint32_t D = n->head_dim;
+    return (struct attention_args){.rows = (uint32_t)p->graph->tokens, .heads = n->heads, .kv_heads = n->kv_heads,
+        .ld_qkv = ld(p, qkv), .offset_q = 0, .offset_k = n->heads * D, .offset_v = (n->heads + n->kv_heads) * D,
+        .ld_out = ld(p, out), .ld_lse = ld(p, lse), .window = n->window, .layer = (uint32_t)(n->layer < 0 ? 0 : n->layer),
+        .scale = n->scale};
+}
+
+static void attention_finish(struct program *p, struct call *c, const struct node *n, const struct attention_args *args,
+    enum attention_kernel kind, double products)
+{
+    uint64_t T = p->graph->tokens;
+    if (p->graph->dropout) {
+        call_read(c, input(p, INPUT_CONVERSATION));
+        call_read(c, input(p, INPUT_POSITIONS));
+    }
+    call_args(c, args, sizeof *args);
+    call_constant(c, n->head_dim);
+    call_constant(c, p->graph->dropout ? 1 : 0);
+    attention_variant(&p->limits, c, kind, T, n->heads, n->kv_heads, n->head_dim);
+    // One document of T rows: half of the T x T square.
+    c->flop = products * (double)T * (double)T * n->heads * n->head_dim;
+    c->bytes = (double)T * n->head_dim * (2.0 * n->heads + 2.0 * n->kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
+}
+
+static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    struct attention_args args = attention_arguments(p, n, in[0], out[0], out[1]);
+    struct call *c = call_begin(p, p->graph->dropout ? "attention_forward_dropout" : "attention_forward");
+    call_read(c, input(p, INPUT_STARTS));
+    call_read(c, in[0]);
+    call_write(c, out[0]);
+    call_write(c, out[1]);
+    attention_finish(p, c, n, &args, ATTENTION_FORWARD, 2);
+}
+
+static void attention_backward(struct program *p, const struct node *n)
+{
+    tensor_id qkv = program_need(p, n->in[0]), out = program_need(p, n->out[0]), lse = program_need(p, n->out[1]);
+    tensor_id dout = program_gradient(p, n->out[0]);
+    tensor_id delta = program_scratch(p, STORAGE_F32, n->heads, p->graph->tokens, "delta");
+    bool exists;
+    tensor_id dqkv = gradient_for(p, n->in[0], at(p, qkv)->storage, &exists);
+    assert(!exists);
+    struct attention_args args = attention_arguments(p, n, qkv, out, lse);
+    struct call *c = call_begin(p, "attention_delta");
+    call_read(c, out);
+    call_read(c, dout);
+    call_write(c, delta);
+    call_args(c, &args, sizeof args);
+    call_constant(c, n->head_dim);
+    call_constant(c, 0);
+    attention_variant(&p->limits, c, ATTENTION_DELTA, p->graph->tokens, n->heads, n->kv_heads, n->head_dim);
+    c->bytes = 2.0 * (double)p->graph->tokens * n->heads * n->head_dim * element_bytes(p, out);
+    for (int kv = 0; kv < 2; kv++) {
+        const char *names[2][2] = {{"attention_dq", "attention_dkv"}, {"attention_dq_dropout", "attention_dkv_dropout"}};
+        c = call_begin(p, names[p->graph->dropout][kv]);
+        call_read(c, input(p, kv ? INPUT_ENDS : INPUT_STARTS));
+        call_read(c, qkv);
+        call_read(c, dout);
+        call_read(c, lse);
+        call_read(c, delta);
+        call_use(c, dqkv, PART_VALUE, 0, 0, kv, true); // the second leaves the first one's columns as they are
+        attention_finish(p, c, n, &args, kv ? ATTENTION_DKV : ATTENTION_DQ, kv ? 4 : 3);
+    }
+}
+
+static void cache_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    tensor_id slots = input(p, INPUT_SLOTS), positions = input(p, INPUT_POSITIONS);
+    uint32_t D = n->head_dim;
+    struct cache_args args = {.rows = (uint32_t)p->graph->tokens, .heads = n->heads, .kv_heads = n->kv_heads, .head_dim = D,
+        .ld_qkv = ld(p, in[0]), .offset_q = 0, .offset_k = n->heads * D, .offset_v = (n->heads + n->kv_heads) * D,
+        .ld_out = ld(p, out[0]), .ld_cache = ld(p, in[1]), .capacity = (uint32_t)p->graph->cache_capacity,
+        .window = n->window, .scale = n->scale};
+    struct call *c = call_begin(p, "cache_append");
+    call_read(c, slots);
+    call_read(c, positions);
+    call_read(c, in[0]);
+    call_update(c, in[1]);
+    call_update(c, in[2]);
+    call_args(c, &args, sizeof args);
+    call_groups(p, c, p->graph->tokens);
+    c = call_begin(p, "attention_cache");
+    call_read(c, slots);
+    call_read(c, positions);
+    call_read(c, in[0]);
+    call_read(c, in[1]);
+    call_read(c, in[2]);
+    call_write(c, out[0]);
+    call_args(c, &args, sizeof args);
+    call_constant(c, D);
+    attention_variant(&p->limits, c, ATTENTION_CACHE, p->graph->tokens, n->heads, n->kv_heads, D);
+    c->bytes = 2.0 * (double)p->graph->tokens * (double)p->graph->cache_capacity * n->kv_heads * D * element_bytes(p, in[1]);
+}
+
+// ---- gated activation ------------------------------------------------------------------------------------------------
+
+static void glu_call(struct program *p, const struct node *n, tensor_id gu, tensor_id act, tensor_id dgu)
+{
+    uint64_t T = at(p, gu)->rows, step = common_rows(p, T, (tensor_id[]){gu, act, dgu}, 3);
+    for (uint64_t first = 0; first < T; first += step) {
+        uint64_t rows = least(step, T - first);
+        struct call *c = call_begin(p, dgu >= 0 ? "glu_backward" : "glu");
+        call_use(c, gu, PART_VALUE, first, rows, true, false);
+        call_use(c, act, PART_VALUE, first, rows, dgu >= 0, dgu < 0);
+        if (dgu >= 0) call_use(c, dgu, PART_VALUE, first, rows, false, true);
+        struct glu_args args = {.rows = (uint32_t)rows, .columns = columns(p, act), .ld_gu = ld(p, gu),
+            .ld_out = ld(p, act), .first_row = (uint32_t)first};
+        call_args(c, &args, sizeof args);
+        call_constant(c, n->activation);
+        call_groups(p, c, rows);
+        c->bytes = (dgu >= 0 ? 5.0 : 3.0) * (double)rows * args.columns * element_bytes(p, gu);
+    }
+}
+
+static void glu_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    glu_call(p, n, in[0], out[0], NO_TENSOR);
+}
+
+static void glu_backward(struct program *p, const struct node *n)
+{
+    tensor_id gu = program_need(p, n->in[0]), dact = program_gradient(p, n->out[0]);
+    bool exists;
+    tensor_id dgu = gradient_for(p, n->in[0], at(p, gu)->storage, &exists);
+    assert(!exists);
+    glu_call(p, n, gu, dact, dgu);
+}
+
+// ---- dropout ---------------------------------------------------------------------------------------------------------
+
+static void dropout_call(struct program *p, const struct node *n, tensor_id x, tensor_id residual, tensor_id y)
+{
+    uint64_t T = at(p, x)->rows, step = common_rows(p, T, (tensor_id[]){x, residual, y}, 3);
+    for (uint64_t first = 0; first < T; first += step) {
+        uint64_t rows = least(step, T - first);
+        struct call *c = call_begin(p, "dropout");
+        call_read(c, input(p, INPUT_CONVERSATION));
+        call_read(c, input(p, INPUT_POSITIONS));
+        call_use(c, x, PART_VALUE, first, rows, true, false);
+        call_use(c, residual >= 0 ? residual : x, PART_VALUE, first, rows, true, false);
+        call_use(c, y, PART_VALUE, first, rows, false, true);
+        struct dropout_args args = {.rows = (uint32_t)rows, .columns = columns(p, x), .ldx = ld(p, x), .ldy = ld(p, y),
+            .ld_residual = ld(p, residual >= 0 ? residual : x), .layer = (uint32_t)(n->layer < 0 ? 0 : n->layer),
+            .site = n->site, .first_row = (uint32_t)first};
+        call_args(c, &args, sizeof args);
+        call_constant(c, residual >= 0);
+        call_groups(p, c, rows);
+        c->bytes = (residual >= 0 ? 3.0 : 2.0) * (double)rows * args.columns * element_bytes(p, x);
+    }
+}
+
+static void dropout_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    dropout_call(p, n, in[0], in[1], out[0]);
+}
+
+static void dropout_backward(struct program *p, const struct node *n)
+{
+    tensor_id dy = program_gradient(p, n->out[0]);
+    bool exists;
+    tensor_id dx = gradient_for(p, n->in[0], at(p, dy)->storage, &exists);
+    assert(!exists);
+    dropout_call(p, n, dy, NO_TENSOR, dx);
+    if (n->in[1] >= 0) {
+        assert(program_gradient(p, n->in[1]) < 0);
+        program_set_gradient(p, n->in[1], dy);
+    }
+}
+
+// ---- head and loss -----------------------------------------------------------------------------------------------------
+
+static void rows_call(struct program *p, const char *kernel, enum input index, tensor_id x, tensor_id out)
+{
+    struct call *c = call_begin(p, kernel);
+    call_read(c, input(p, index));
+    call_read(c, x);
+    call_write(c, out);
+    struct rows_args args = {.rows = (uint32_t)p->graph->tokens, .columns = columns(p, x), .ldx = ld(p, x), .ldo = ld(p, out)};
+    call_args(c, &args, sizeof args);
+    call_groups(p, c, p->graph->tokens);
+    c->bytes = 2.0 * (double)p->graph->tokens * args.columns * element_bytes(p, x);
+}
+
+// Target rows a chunk: its logits take at most 64 MiB, and the chunks are about equal.
+static uint64_t loss_chunk(uint64_t T, uint64_t vocabulary)
+{
+    uint64_t most = (UINT64_C(64) << 20) / (4 * vocabulary);
+    if (most < 32) most = 32;
+    uint64_t chunks = (T + most - 1) / most, rows = (T + chunks - 1) / chunks;
+    return least(T, (rows + 31) / 32 * 32);
+}
+
+static void loss_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    tensor_id head = in[1];
+    uint64_t T = p->graph->tokens, V = at(p, head)->rows, C = at(p, head)->columns, rows = loss_chunk(T, V);
+    tensor_id x = program_scratch(p, p->graph->storage, T, C, "target rows");
+    tensor_id logits = program_scratch(p, STORAGE_F32, rows, V, "logits");
+    tensor_id dx = p->training ? program_scratch(p, p->graph->storage, T, C, "target rows' gradient") : NO_TENSOR;
+    rows_call(p, "gather_rows", INPUT_TARGET_ROWS, in[0], x);
+    for (uint64_t first = 0; first < T; first += rows) {
+        uint64_t m = least(rows, T - first);
+        struct product forward = {.layout = LAYOUT_NT, .a = {x, PART_VALUE, first}, .b = value(head), .c = value(logits),
+            .m = m, .n = V, .k = C, .live_m = LIVE_TARGETS, .first_row = first};
+        product(p, &forward);
+        struct call *c = call_begin(p, "cross_entropy");
+        call_read(c, input(p, INPUT_TARGET_IDS));
+        call_use(c, logits, PART_VALUE, 0, m, true, p->training);
+        call_use(c, out[0], PART_VALUE, 0, 0, first > 0, true);
+        call_use(c, out[1], PART_VALUE, 0, 0, first > 0, true);
+        struct cross_entropy_args args = {.rows = (uint32_t)m, .columns = (uint32_t)V, .ld = ld(p, logits), .first_row = (uint32_t)first};
+        call_args(c, &args, sizeof args);
+        call_constant(c, p->training);
+        call_groups(p, c, m);
+        c->bytes = (p->training ? 3.0 : 2.0) * (double)m * (double)V * 4;
+        if (!p->training) continue;
+        if (at(p, head)->trainable) {
+            struct product dw = {.layout = LAYOUT_TN, .a = value(logits), .b = {x, PART_VALUE, first},
+                .c = {head, PART_GRADIENT, 0}, .m = V, .n = C, .k = m, .live_k = LIVE_TARGETS,
+                .add = first ? ADD_ALWAYS : ADD_UNLESS_FIRST, .first_row = first};
+            product(p, &dw);
+        }
+        struct product back = {.layout = LAYOUT_NN, .a = value(logits), .b = value(head), .c = {dx, PART_VALUE, first},
+            .m = m, .n = C, .k = V, .live_m = LIVE_TARGETS, .first_row = first};
+        product(p, &back);
+    }
+    if (p->training) program_set_gradient(p, n->out[0], dx); // picked up by loss_backward
+}
+
+static void loss_backward(struct program *p, const struct node *n)
+{
+    bool exists;
+    tensor_id dx = gradient_for(p, n->in[0], p->graph->storage, &exists);
+    assert(!exists);
+    rows_call(p, "scatter_rows", INPUT_ROW_TARGET, program_gradient(p, n->out[0]), dx);
+}
+
+static void logits_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
+{
+    (void)n;
+    uint64_t T = p->graph->tokens, C = columns(p, in[1]);
+    tensor_id x = program_scratch(p, p->graph->storage, T, C, "target rows");
+    rows_call(p, "gather_rows", INPUT_TARGET_ROWS, in[0], x);
+    struct product forward = {.layout = LAYOUT_NT, .a = value(x), .b = value(in[1]), .c = value(out[0]), .m = T,
+        .n = at(p, in[1])->rows, .k = C, .live_m = LIVE_TARGETS};
+    product(p, &forward);
+    struct call *c = call_begin(p, "sample");
+    call_read(c, out[0]);
+    call_write(c, out[1]);
+    struct sample_args args = {.rows = (uint32_t)T, .columns = columns(p, out[0]), .ld = ld(p, out[0])};
+    call_args(c, &args, sizeof args);
+    call_groups(p, c, T);
+}
+
+const struct operator operators[OP_COUNT] = {
+    [OP_EMBED] = {"embed", embed_forward, embed_backward},
+    [OP_RMSNORM] = {"rmsnorm", rmsnorm_forward, rmsnorm_backward},
+    [OP_LINEAR] = {"linear", linear_forward, linear_backward},
+    [OP_ROPE] = {"rope", rope_forward, rope_backward},
+    [OP_ATTENTION] = {"attention", attention_forward, attention_backward},
+    [OP_CACHE] = {"attention with cache", cache_forward, NULL},
+    [OP_GLU] = {"glu", glu_forward, glu_backward},
+    [OP_DROPOUT] = {"dropout", dropout_forward, dropout_backward},
+    [OP_LOSS] = {"loss", loss_forward, loss_backward},
+    [OP_LOGITS] = {"logits", logits_forward, NULL},
+};
