@@ -11,7 +11,7 @@
 
 struct fixture {
     char folder[32];
-    char path[64]; // of the file at hand
+    char path[128]; // of the file at hand
 };
 
 static inline void fixture_open(struct fixture *f)
@@ -33,10 +33,12 @@ static inline const char *fixture_path(struct fixture *f, const char *name)
     return f->path;
 }
 
-// Writes a file (plainly: no fsync, tests write thousands of them) and returns its path.
+// Writes a file and returns its path. Removed first: cutting an old one to nothing makes some file systems write it to
+// the disk, and tests write thousands.
 static inline const char *fixture_write(struct fixture *f, const char *name, const void *data, size_t bytes)
 {
-    FILE *file = fopen(fixture_path(f, name), "wb");
+    unlink(fixture_path(f, name));
+    FILE *file = fopen(f->path, "wb");
     CHECK(file && fwrite(data, 1, bytes, file) == bytes);
     if (file) fclose(file);
     return f->path;

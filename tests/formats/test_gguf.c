@@ -386,7 +386,7 @@ static void refused_tensors(void)
     check_tensors("tensor 't' goes beyond the end of the file (", 1, names, 1, n8, 0, far);
     check_tensors("tensor 't' is not aligned to 32 bytes", 1, names, 1, n8, 0, crooked);
     check_tensors("tensors 't' and 'u' overlap", 2, names, 1, n8, 0, zero);
-    check_tensors("tensors 't' and 'u' overlap", 2, names, 1, n9, 0, close_by);
+    check_tensors("tensors 'u' and 't' overlap", 2, names, 1, n9, 0, close_by);
     check_tensors("tensor 't' is there twice", 2, same, 1, n8, 0, apart);
     check_tensors("tensor 't' has 5 dimensions, more than 4", 1, names, 5, five, 0, zero);
     check_tensors("tensor 't' has 4294967295 dimensions", 1, names, UINT32_MAX, five, 0, zero);
