@@ -62,6 +62,7 @@ static void *cache_read(const struct gpu *gpu, size_t *bytes)
     if (!good) {
         gpu_say("the pipeline cache %s is damaged and will be written anew", gpu->cache_path);
         free(data);
+        *bytes = 0;
         return NULL;
     }
     return data;

@@ -474,7 +474,10 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     info->float16 = o->float16.shaderFloat16;
     info->storage16 = o->storage16.storageBuffer16BitAccess;
     info->statistics = o->statistics.pipelineExecutableInfo;
-    if (has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT) offer_matrices(o, instance->handle);
+    has_matrices = has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT;
+    quirks_apply(info, &has_matrices, driver.driverID);
+    o->matrix.matrix = has_matrices;
+    if (has_matrices) offer_matrices(o, instance->handle);
 
     if (!offer_queue(o)) snprintf(o->missing, sizeof o->missing, "a compute queue");
     info->timestamp_seconds = o->timestamp_mask ? (double)limits->timestampPeriod * 1e-9 : 0;
@@ -482,7 +485,6 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     if (limits->maxPerStageDescriptorStorageBuffers < GPU_MAX_BINDINGS)
         snprintf(o->missing, sizeof o->missing, "%d storage buffers for a shader", GPU_MAX_BINDINGS);
     if (info->heap_bytes == 0) snprintf(o->missing, sizeof o->missing, "device-local memory");
-    quirks_apply(info, driver.driverID);
 }
 
 // The offers of all devices that can be used, at most `capacity`; `error` gets a sentence when there are none.
@@ -644,6 +646,9 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
     gpu->family = o->family;
     gpu->max_groups_z = o->max_groups_z;
     gpu->timestamp_mask = o->timestamp_mask;
+    gpu->integer16 = o->features.features.shaderInt16;
+    gpu->memory_model = o->memory_model.vulkanMemoryModel;
+    gpu->bfloat16 = o->bfloat16.type;
     gpu->memory_properties = o->memory;
     gpu->staging = !o->info.unified || options->staging;
     gpu->info.unified = !gpu->staging;

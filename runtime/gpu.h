@@ -109,7 +109,8 @@ struct gpu_kernel;
 // A pipeline from the embedded shader `name`. Specialization constants have ids 0 .. count-1; id 0 is always the
 // workgroup size (x). `subgroup` 0: the driver chooses; else the required subgroup size, with full subgroups (the
 // caller has checked subgroup_control and the range). Bindings are storage buffers 0 .. n-1 of set 0, as many as the
-// shader declares; push constants at most 128 bytes.
+// shader declares; push constants at most 128 bytes. What the shader uses (16-bit types, subgroup sums, matrices) the
+// caller has checked in gpu_info.
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel);
@@ -128,7 +129,7 @@ int gpu_kernel_statistics(
 // A list is recorded once and submitted many times, as one or more submissions (cuts) that follow each other in order.
 struct gpu_list;
 struct gpu_list *gpu_list_begin(struct gpu *gpu, bool timed); // timed: a timestamp before and after each dispatch
-// Ranges in the order of the shader's bindings; `push` is copied. Groups at most max_groups in x and y, z small.
+// Ranges in the order of the shader's bindings; `push` is copied, its size the one that the shader declares. Groups at most max_groups in x and y, z small.
 void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
     uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z);
 void gpu_list_copy(struct gpu_list *list, struct gpu_range to, struct gpu_range from); // equal bytes

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The few SPIR-V instructions and decorations that matter here (SPIR-V specification, section 3).
+// The few SPIR-V instructions, decorations and capabilities that matter here (SPIR-V specification, section 3).
 enum {
+    OP_CAPABILITY = 17,
     OP_TYPE_INT = 21,
     OP_TYPE_FLOAT = 22,
     OP_TYPE_VECTOR = 23,
@@ -25,6 +26,13 @@ enum {
     DECORATION_SET = 34,
     DECORATION_OFFSET = 35,
     STORAGE_PUSH_CONSTANT = 9,
+    CAPABILITY_FLOAT16 = 9,
+    CAPABILITY_INT16 = 22,
+    CAPABILITY_SUBGROUP_ARITHMETIC = 63,
+    CAPABILITY_STORAGE_16 = 4433,
+    CAPABILITY_BFLOAT16 = 5116,
+    CAPABILITY_MEMORY_MODEL = 5345,
+    CAPABILITY_MATRIX = 6022,
 };
 
 struct module {
@@ -67,8 +75,31 @@ static uint32_t type_bytes(const struct module *m, uint32_t id)
     return 0;
 }
 
+// Drivers do not refuse a shader that uses what the device does not have: they compute garbage (lavapipe 25 with
+// cooperative matrices).
+static bool offered(const struct gpu *gpu, uint32_t capability)
+{
+    switch (capability) {
+    case CAPABILITY_FLOAT16:
+        return gpu->info.float16;
+    case CAPABILITY_INT16:
+        return gpu->integer16;
+    case CAPABILITY_SUBGROUP_ARITHMETIC:
+        return gpu->info.subgroup_arithmetic;
+    case CAPABILITY_STORAGE_16:
+        return gpu->info.storage16;
+    case CAPABILITY_BFLOAT16:
+        return gpu->bfloat16;
+    case CAPABILITY_MEMORY_MODEL:
+        return gpu->memory_model;
+    case CAPABILITY_MATRIX:
+        return gpu->info.matrix_count > 0;
+    }
+    return true;
+}
+
 // Fills what the shader declares: bindings 0 .. n-1 of set 0, and the size of its push constants.
-static void reflect(struct gpu_kernel *kernel, const struct spirv *shader)
+static void reflect(const struct gpu *gpu, struct gpu_kernel *kernel, const struct spirv *shader)
 {
     struct module m = {shader->words, (uint32_t)(shader->bytes / 4), shader->words[3], NULL};
     assert(m.words[0] == 0x07230203);
@@ -77,6 +108,9 @@ static void reflect(struct gpu_kernel *kernel, const struct spirv *shader)
     for (uint32_t i = 5; i < m.count; i += m.words[i] >> 16) {
         const uint32_t *w = m.words + i;
         switch (w[0] & 0xffff) {
+        case OP_CAPABILITY:
+            assert(offered(gpu, w[1]) && "the shader needs what the device lacks");
+            break;
         case OP_DECORATE:
             assert(w[2] != DECORATION_SET || w[3] == 0);
             if (w[2] == DECORATION_BINDING && w[3] + 1 > kernel->bindings) kernel->bindings = w[3] + 1;
@@ -141,7 +175,7 @@ struct gpu_kernel *gpu_kernel_make(
     *kernel = (struct gpu_kernel){.name = shader->name, .statistics = gpu->want_statistics && gpu->info.statistics};
     gpu->last_kernel = shader->name;
     gpu->kernels++;
-    reflect(kernel, shader);
+    reflect(gpu, kernel, shader);
     kernel->layout = layout(gpu, kernel->bindings);
 
     VkShaderModule module;

@@ -23,6 +23,11 @@ static int type_score(const struct gpu *gpu, const VkMemoryType *type, enum gpu_
     return 8 * local + 4 * largest + 2 * useful + (useful ? cached : !(flags & mapped));
 }
 
+static bool no_room(VkResult result)
+{
+    return result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
+}
+
 // Allocates and binds from the best type that has room; false when none has.
 static bool memory_bind(struct gpu *gpu, struct gpu_memory *m)
 {
@@ -44,8 +49,8 @@ static bool memory_bind(struct gpu *gpu, struct gpu_memory *m)
             .allocationSize = need.size,
             .memoryTypeIndex = (uint32_t)best};
         VkResult result = vkAllocateMemory(gpu->device, &info, NULL, &m->memory);
-        if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY) continue;
-        VK(gpu, result);
+        if (no_room(result)) continue;
+        if (result < 0) gpu_fail(gpu, "vkAllocateMemory", result);
         VK(gpu, vkBindBufferMemory(gpu->device, m->buffer, m->memory, 0));
         const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
         m->cached = type->propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
@@ -67,8 +72,9 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
         .usage =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
     };
-    VK(gpu, vkCreateBuffer(gpu->device, &info, NULL, &m->buffer));
-    if (!memory_bind(gpu, m)) {
+    VkResult result = vkCreateBuffer(gpu->device, &info, NULL, &m->buffer);
+    if (result < 0 && !no_room(result)) gpu_fail(gpu, "vkCreateBuffer", result);
+    if (no_room(result) || !memory_bind(gpu, m)) {
         vkDestroyBuffer(gpu->device, m->buffer, NULL);
         free(m);
         return NULL;

@@ -1,37 +1,58 @@
 // SPDX-License-Identifier: MIT
 //
-// quirks.c: drivers and what not to use on them. A row stands here only with its evidence.
+// quirks.c: drivers and what not to use on them. A row stands here only with its evidence, and goes when the fault is
+// fixed in all versions that people have. What merely is slow on a driver is found by measuring, not listed.
 #include "vulkan_private.h"
-
-#include <string.h>
 
 struct quirk {
     VkDriverId driver;
-    bool (*applies)(const struct gpu_info *info); // NULL: to every version and device of that driver
-    bool no_matrices;
+    bool (*applies)(const struct gpu_info *info); // NULL: to every device and version of that driver
+    enum { MATRICES, SUBGROUP_ARITHMETIC } off;
     const char *sentence;
 };
 
-// lavapipe 26.1 and 26.2 list cooperative matrices at vector widths of 512 and 1024 bits too, where making the pipeline
-// crashes the process; at 256 bits (subgroups of 8) they work.
+static bool integrated(const struct gpu_info *info)
+{
+    return info->type == GPU_INTEGRATED;
+}
+
+static bool made_by_amd(const struct gpu_info *info)
+{
+    return info->vendor_id == 0x1002;
+}
+
 static bool not_8_wide(const struct gpu_info *info)
 {
     return info->subgroup_size != 8;
 }
 
 static const struct quirk quirks[] = {
-    {VK_DRIVER_ID_MESA_LLVMPIPE, not_8_wide, true,
-        "lavapipe crashes on matrix units unless its vectors are 256 bits wide; they are not used"},
+    // Measured with Mesa 26.1.6 and 26.2.6: at vector widths of 512 and 1024 bits making the pipeline crashes.
+    {VK_DRIVER_ID_MESA_LLVMPIPE, not_8_wide, MATRICES,
+        "lavapipe crashes on matrix units unless its vectors are 256 bits wide: they are not used"},
+    // GPUOpen-Drivers/AMDVLK issue 422: asking a Radeon 860M for its matrix shapes crashes (driver 26.3.1).
+    {VK_DRIVER_ID_AMD_PROPRIETARY, integrated, MATRICES,
+        "AMD's own driver crashes when asked about the matrix units of integrated devices: they are not used"},
+    {VK_DRIVER_ID_AMD_OPEN_SOURCE, integrated, MATRICES,
+        "AMDVLK crashes when asked about the matrix units of integrated devices: they are not used"},
+    // IGCIT issue 1487 and ggml-org/llama.cpp issue 24005: device lost on Arc Pro B70 with driver 101.8826; no fixed
+    // version is known.
+    {VK_DRIVER_ID_INTEL_PROPRIETARY_WINDOWS, NULL, MATRICES,
+        "Intel's driver for Windows loses the device when matrix units are used: they are not used"},
+    // ggml-org/llama.cpp issue 15846 and pull request 15886: wrong sums on Radeon RX 5700 XT and 5500 XT.
+    {VK_DRIVER_ID_MOLTENVK, made_by_amd, SUBGROUP_ARITHMETIC,
+        "MoltenVK computes wrong subgroup sums on AMD devices: subgroup arithmetic is not used"},
 };
 
-void quirks_apply(struct gpu_info *info, VkDriverId driver)
+void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
 {
     size_t count = 0;
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
         const struct quirk *q = &quirks[i];
         if (q->driver != driver || (q->applies && !q->applies(info))) continue;
-        if (q->no_matrices && info->matrix_count == 0) continue;
-        if (q->no_matrices) info->matrix_count = 0;
+        bool *feature = q->off == MATRICES ? matrices : &info->subgroup_arithmetic;
+        if (!*feature) continue;
+        *feature = false;
         info->quirks[count++] = q->sentence;
     }
 }

@@ -31,7 +31,8 @@ struct gpu {
     VkQueue queue;
     uint32_t family;
     uint32_t max_groups_z;
-    uint64_t timestamp_mask; // of the bits that count
+    uint64_t timestamp_mask;                // of the bits that count
+    bool integer16, memory_model, bfloat16; // beside what `info` says, turned on
     VkPhysicalDeviceMemoryProperties memory_properties;
     bool staging; // device memory is never mapped
 
@@ -91,8 +92,9 @@ uint64_t gpu_hash(uint64_t hash, const void *data, size_t bytes); // FNV-1a; sta
 
 // ---- quirks.c -------------------------------------------------------------------------------------------------
 
-// Takes from `info` what does not work on this driver, and fills info->quirks.
-void quirks_apply(struct gpu_info *info, VkDriverId driver);
+// Turns off, in `info` and in `matrices` (whether the device says that it has matrix units), what does not work on this
+// driver, and fills info->quirks with the reasons.
+void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver);
 
 // ---- cache.c --------------------------------------------------------------------------------------------------
 

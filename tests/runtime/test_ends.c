@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+//
+// The ends of a program: closing leaves nothing behind; a failing driver is named; misuse stops at once.
+#include "runtime/vulkan_private.h"
+#include "runtime_test.h"
+
+static struct gpu *gpu;
+static struct gpu_kernel *kernel;
+static struct gpu_memory *memory;
+static struct gpu_range x, y, b;
+
+static void open_all(bool validate)
+{
+    gpu = open_or_stop(&(struct gpu_options){.validate = validate, .max_range = 4096, .max_allocation = 1 << 20});
+    kernel = make_add(gpu, 1);
+    memory = gpu_alloc(gpu, 16384, GPU_DEVICE);
+    x = (struct gpu_range){memory, 0, 4096};
+    y = (struct gpu_range){memory, 4096, 4096};
+    b = (struct gpu_range){memory, 8192, 4};
+}
+
+// The layer complains on stderr about what is left when device and instance go; memory is freed by gpu_close.
+static void close_all(void)
+{
+    open_all(true);
+    struct gpu_memory *more = gpu_alloc(gpu, 100, GPU_HOST);
+    CHECK(more != NULL);
+    struct gpu_list *list = gpu_list_begin(gpu, true);
+    add(list, kernel, y, x, b, 1);
+    gpu_list_end(list);
+    gpu_wait(gpu, gpu_submit(gpu, list));
+    gpu_list_free(gpu, list);
+    gpu_list_free(gpu, gpu_list_begin(gpu, true)); // never ended
+    gpu_kernel_free(gpu, kernel);
+    gpu_close(gpu);
+}
+
+static void driver_fails(void)
+{
+    open_all(false);
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, y, x, b, 1);
+    gpu_list_end(list);
+    gpu_wait(gpu, gpu_submit(gpu, list));
+    VK(gpu, VK_ERROR_DEVICE_LOST + 0 * (int)sizeof(vkWaitSemaphores));
+}
+
+static void too_few_ranges(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    gpu_list_dispatch(list, kernel, (struct gpu_range[]){x, b}, 2, &(struct add_args){1, 1}, 8, 1, 1, 1);
+}
+
+static void wrong_push(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    gpu_list_dispatch(list, kernel, (struct gpu_range[]){x, b, y}, 3, &(struct add_args){1, 1}, 4, 1, 1, 1);
+}
+
+static void too_many_groups(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    gpu_list_dispatch(list, kernel, (struct gpu_range[]){x, b, y}, 3, &(struct add_args){1, 1}, 8,
+        gpu_info(gpu)->max_groups + 1, 1, 1);
+}
+
+static void no_groups(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    gpu_list_dispatch(list, kernel, (struct gpu_range[]){x, b, y}, 3, &(struct add_args){1, 1}, 8, 1, 0, 1);
+}
+
+static void misaligned(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, (struct gpu_range){memory, 128, 4}, x, b, 1);
+}
+
+static void beyond_memory(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, (struct gpu_range){memory, 16384 - 256, 260}, x, b, 1);
+}
+
+static void beyond_max_range(void)
+{
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, (struct gpu_range){memory, 4096, 4100}, x, b, 1);
+}
+
+static void beyond_max_allocation(void)
+{
+    gpu_alloc(gpu, (1 << 20) + 4, GPU_DEVICE);
+}
+
+static void overlapping_copy(void)
+{
+    gpu_list_copy(gpu_list_begin(gpu, false), (struct gpu_range){memory, 4, 8}, (struct gpu_range){memory, 8, 8});
+}
+
+static void no_such_shader(void)
+{
+    gpu_kernel_make(gpu, "no_such_shader", (uint32_t[]){64}, 1, 0);
+}
+
+static void group_too_large(void)
+{
+    gpu_kernel_make(gpu, "test_add", (uint32_t[]){gpu_info(gpu)->max_invocations * 2}, 1, 0);
+}
+
+static void submitted_before_its_end(void)
+{
+    gpu_submit(gpu, gpu_list_begin(gpu, false));
+}
+
+static void future_ticket(void)
+{
+    gpu_wait(gpu, gpu->submitted + 1);
+}
+
+static void list_left(void)
+{
+    gpu_list_begin(gpu, false);
+    gpu_kernel_free(gpu, kernel);
+    gpu_close(gpu);
+}
+
+int main(void)
+{
+    char text[8192];
+    int status = run_child(close_all, text, sizeof text);
+    CHECK_SAY(status == 0 && !strstr(text, "validation"), "status %x: %s", (unsigned)status, text);
+
+    status = run_child(driver_fails, text, sizeof text);
+    CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %x", (unsigned)status);
+    struct gpu_info first[GPU_MAX_DEVICES];
+    int count = gpu_list_devices(first, GPU_MAX_DEVICES, NULL, 0);
+    CHECK(strstr(text, "VK_ERROR_DEVICE_LOST") && strstr(text, "test_add"));
+    bool named = false;
+    for (int i = 0; i < count; i++) named |= strstr(text, first[i].name) != NULL;
+    CHECK_SAY(named, "%s", text);
+
+    // A child of a process that has opened a device cannot use it, but these end before they come to the driver.
+    open_all(false);
+    void (*const misuse[])(void) = {too_few_ranges, wrong_push, too_many_groups, no_groups, misaligned, beyond_memory,
+        beyond_max_range, beyond_max_allocation, overlapping_copy, no_such_shader, group_too_large,
+        submitted_before_its_end, future_ticket, list_left};
+    for (size_t i = 0; i < sizeof misuse / sizeof *misuse; i++) {
+        status = run_child(misuse[i], text, sizeof text);
+        CHECK_SAY(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(text, "ssert"),
+            "case %zu: status %x: %s", i, (unsigned)status, text);
+    }
+    gpu_kernel_free(gpu, kernel);
+    gpu_close(gpu);
+    return test_end();
+}
