@@ -5,6 +5,8 @@
 #include "formats/events.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static struct fixture fixture;
@@ -148,6 +150,22 @@ static void failures(void)
     CHECK_ERROR(e, "plain: ");
     CHECK(events_open("/proc/self/none", 0, &e) == NULL);
     CHECK_ERROR(e, "/proc/self/none");
+
+    // Files may grow to 200 bytes: the beginning fits, then comes the error, at flush or before.
+    struct rlimit old, limit;
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    limit = (struct rlimit){200, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    struct events *w = events_open(fixture.folder, 0, &e);
+    CHECK(w && setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    *e.text = 0;
+    int status = 0;
+    for (int i = 0; i < 4; i++) status |= events_scalar(w, "train/grad_norm", i, 1, &e);
+    status |= events_flush(w, &e);
+    CHECK(status == -1);
+    CHECK_ERROR(e, ".pumice: cannot be written (File too large)");
+    events_close(w, NULL);
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
 }
 
 int main(void)

@@ -60,7 +60,7 @@ static void put_tensor(
 {
     put_string(t, name);
     put_u32(t, rank);
-    for (uint32_t i = 0; i < rank && i < 8; i++) put_u64(t, ne[i]);
+    for (uint32_t i = 0; i < rank && i < 5; i++) put_u64(t, ne[i]);
     put_u32(t, type);
     put_u64(t, offset);
 }

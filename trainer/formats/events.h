@@ -4,8 +4,9 @@
 // buffers of type tensorflow.Event (tensorflow/core/util/event.proto), written by hand.
 //
 // A folder may hold several event files; TensorBoard reads them in the order of their names as one run. Each file
-// begins with file_version "brain.Event:2" and then a session log START at `first_step`: TensorBoard forgets what
-// earlier files said of steps from there on, so a resumed run replaces the steps that it does again. The new file's
+// begins with file_version "brain.Event:2" and then a session log START at `first_step`, by which TensorBoard forgets
+// what earlier files said of steps from there on, so a resumed run replaces the steps that it does again. (Its fast
+// loader goes tag by tag instead: the first new point of a tag removes the old ones from that step on.) The new file's
 // name is always after those in the folder, even when the clock went back.
 #ifndef PUMICE_EVENTS_H
 #define PUMICE_EVENTS_H
