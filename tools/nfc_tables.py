@@ -1,9 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 #
-# Writes trainer/data/tokenizer_nfc_tables.h from Python's unicodedata (whose Unicode version it states):
-#   python3 tools/nfc_tables.py > trainer/data/tokenizer_nfc_tables.h
+# Writes trainer/data/tokenizer_nfc_tables.h from Python's unicodedata:
+#   python3.11 tools/nfc_tables.py > trainer/data/tokenizer_nfc_tables.h
+#
+# Ids have to be those of Hugging Face's `tokenizers` library, which normalises by Unicode 9.0: it leaves marks that were
+# encoded later where they stand. So what came later is left out here. Nothing else differs between the versions: the
+# normal form of a character never changes once it is encoded.
 import unicodedata as u
+
+assert u.unidata_version == "14.0.0", "the list below is what Unicode 14.0 has more than Unicode 9.0"
+NEWER_MARKS = """7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa a82c 10d24-10d27 10eab-10eac 10f46-10f50
+    10f82-10f85 11070 1133b 1145e 11839-1183a 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 11d44-11d45 11d97
+    16ff0-16ff1 1e130-1e136 1e2ae 1e2ec-1e2ef"""
+NEWER_COMPOSITIONS = {0x11938}
+newer = set()
+for span in NEWER_MARKS.split():
+    first, last = (span.split("-") * 2)[:2]
+    newer |= set(range(int(first, 16), int(last, 16) + 1))
 
 HANGUL = range(0xAC00, 0xAC00 + 11172)  # composed and decomposed by arithmetic
 
@@ -13,7 +27,8 @@ def decomposition(c):
     return [] if not d or d[0] == "<" else [int(x, 16) for x in d.split()]
 
 
-decompositions = {c: decomposition(c) for c in range(0x110000) if c not in HANGUL and decomposition(c)}
+decompositions = {c: decomposition(c) for c in range(0x110000)
+                  if c not in HANGUL and c not in NEWER_COMPOSITIONS and decomposition(c)}
 composing = {c for c in decompositions if u.normalize("NFC", chr(c)) == chr(c)}
 # What can change together with what stands before it: the second halves of compositions, the second and third letters
 # of Hangul syllables, everything that NFC replaces, every mark that canonical ordering may move.
@@ -33,7 +48,7 @@ def rows(cells, width):
 
 marks = []
 for c in range(0x110000):
-    k = u.combining(chr(c))
+    k = 0 if c in newer else u.combining(chr(c))
     if not k and c not in joins:
         continue
     if marks and marks[-1][1] == c - 1 and marks[-1][2] == k:
@@ -43,7 +58,7 @@ for c in range(0x110000):
 
 print("// SPDX-License-Identifier: MIT")
 print("//")
-print(f"// tokenizer_nfc_tables.h: Unicode {u.unidata_version}, written by tools/nfc_tables.py. Sorted by the first member.")
+print("// tokenizer_nfc_tables.h: Unicode 9.0 (why: see tools/nfc_tables.py, which wrote it). Sorted by the first member.")
 print("// clang-format off")
 print()
 print("// Characters that may change together with what stands before them, and their canonical combining class.")
