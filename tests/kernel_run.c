@@ -101,7 +101,7 @@ static struct field *add(struct run *r, enum stored stored, uint32_t rows, uint3
     f->value = mem_alloc(count * sizeof *f->value);
     f->want = mem_alloc(count * sizeof *f->want);
     f->bound = mem_alloc(count * sizeof *f->bound);
-    for (size_t i = 0; i < count; i++) f->value[i] = f->want[i] = NAN;
+    for (size_t i = 0; i < count; i++) f->value[i] = f->bound[i] = NAN;
     return f;
 }
 
@@ -186,8 +186,8 @@ static double element_get(const uint8_t *at, const struct field *f)
 
 static bool right(double got, double want, double bound, enum stored stored)
 {
-    if (isinf(want)) return !isfinite(got);
-    if (bound == EXACT || stored == STORED_WORD) return got == want;
+    if (bound == NON_FINITE) return !isfinite(got);
+    if (bound == EXACT || stored == STORED_WORD) return isnan(want) ? isnan(got) : memcmp(&got, &want, sizeof got) == 0;
     if (stored == STORED_BF16) bound += (fabs(want) + bound) * 0x1p-8; // rounding to nearest
     return fabs(got - want) <= bound;
 }
@@ -267,7 +267,7 @@ static int compare(const struct run *r, uint32_t binding, uint8_t *before, const
     for (uint32_t t = 0; t < f->rows; t++)
         for (uint32_t c = 0; c < f->columns; c++) {
             size_t i = (size_t)t * f->columns + c, at = f->offset + ((size_t)t * f->ld + c) * element_bytes(f);
-            if (isnan(f->want[i])) continue;
+            if (isnan(f->bound[i])) continue;
             double got = element_get(after + at, f);
             if (!right(got, f->want[i], f->bound[i], f->stored) && wrong++ < 3 && !run_mutation)
                 printf("  %s, workgroup %u, binding %u [%u, %u] of [%u, %u]: %.9g, want %.9g +- %.3g\n", r->kernel,

@@ -33,7 +33,7 @@ struct field { // a tensor of a run
     enum stored stored;
     uint32_t rows, columns, ld;
     double *value;        // [rows, columns] as stored; NaN: still the pattern
-    double *want, *bound; // [rows, columns]; want NaN: must not change
+    double *want, *bound; // [rows, columns]; bound NaN: must not change
     size_t offset;        // bytes, in the run's memory
     bool shared;          // a view of an earlier field
 };
