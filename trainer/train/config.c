@@ -51,27 +51,32 @@ static int fail_value(struct reading *r, const cJSON *value, const char *what)
     return status;
 }
 
-// Names appear in paths, logs and file names: letters, digits, _ - + . and whatever is not ASCII.
+// Names appear in logs, file names and paths of keys: letters, digits, _ - + and whatever is not ASCII.
 static int check_name(struct reading *r, const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.";
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+";
     size_t n = strlen(name);
-    bool good = n >= 1 && n <= 64 && name[0] != '.';
+    bool good = n >= 1 && n <= 64;
     for (size_t i = 0; i < n; i++) good = good && ((name[i] & 0x80) || strchr(allowed, name[i]));
     if (good && strcmp(name, "why") != 0) return 0;
-    return fail(r, "\"%.80s\" is no name: up to 64 letters, digits, _ - + and . (not first), and not \"why\"", name);
+    return fail(r, "\"%.80s\" is no name: up to 64 letters, digits, _, - and +, and not \"why\"", name);
 }
 
 // The path seen from the config's folder. Leading "./" and "../" go away, for the sake of messages; the folder holds no
 // links, so that its parent is the folder before it.
 static char *path_resolve(const char *folder, const char *path)
 {
-    char *base = mem_string(folder), *slash;
-    while (strncmp(path, "./", 2) == 0 ||
-           (strncmp(path, "../", 3) == 0 && (slash = strrchr(base, '/')) && base[0] == '/')) {
-        bool up = path[1] == '.';
-        if (up) *(slash == base ? slash + 1 : slash) = 0;
-        for (path += up ? 3 : 2; *path == '/';) path++;
+    char *base = mem_string(folder);
+    for (;; path += strspn(path, "/")) {
+        if (strncmp(path, "./", 2) == 0) {
+            path += 2;
+        } else if (strncmp(path, "../", 3) == 0 && base[0] == '/') {
+            char *slash = strrchr(base, '/');
+            slash[slash == base] = 0; // above the root is the root
+            path += 3;
+        } else {
+            break;
+        }
     }
     char *joined = *path ? path_join(base, path) : mem_string(base);
     free(base);

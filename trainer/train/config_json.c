@@ -172,14 +172,25 @@ static enum config_resume path_resume(const char *path)
     return inner ? inner->resume : key->resume;
 }
 
+// As JSON, numbers with all their bits (cJSON leaves the last one away). NULL for NULL.
+static char *shown(const cJSON *value)
+{
+    if (!value) return NULL;
+    if (!cJSON_IsNumber(value)) return cJSON_PrintUnformatted(value);
+    char number[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(number, sizeof number, "%.*g", digits, value->valuedouble);
+        if (strtod(number, NULL) == value->valuedouble) break;
+    }
+    return mem_string(number);
+}
+
 static void add_change(struct config_changes *out, const char *path, const cJSON *before, const cJSON *after)
 {
     enum config_resume resume = path_resume(path);
     out->changes = mem_resize(out->changes, (out->count + 1) * sizeof *out->changes);
-    out->changes[out->count++] = (struct config_change){.key = mem_string(path),
-        .before = before ? cJSON_PrintUnformatted(before) : NULL,
-        .after = after ? cJSON_PrintUnformatted(after) : NULL,
-        .resume = resume};
+    out->changes[out->count++] = (struct config_change){
+        .key = mem_string(path), .before = shown(before), .after = shown(after), .resume = resume};
     out->refused += resume == RESUME_REFUSED;
 }
 

@@ -9,23 +9,11 @@
 
 #define DEEPEST 16
 
-// Length of the existing key of `object` with which the path begins, the longest if several do (names may hold dots),
-// or of the path's first segment.
-static size_t first_length(const cJSON *object, const char *path)
-{
-    size_t best = 0;
-    for (const cJSON *item = object->child; item; item = item->next) {
-        size_t n = strlen(item->string);
-        if (n > best && strncmp(path, item->string, n) == 0 && (path[n] == 0 || path[n] == '.')) best = n;
-    }
-    return best ? best : strcspn(path, ".");
-}
-
 static int set_at(cJSON *at, const char *path, cJSON *value, int depth, struct error *e);
 
 static int set_in_object(cJSON *object, const char *path, cJSON *value, int depth, struct error *e)
 {
-    size_t n = first_length(object, path);
+    size_t n = strcspn(path, ".");
     if (n == 0 || depth == DEEPEST) return error_set(e, "wants names with dots between them, then = and a value");
     char *name = mem_string_n(path, n);
     cJSON *child = cJSON_GetObjectItemCaseSensitive(object, name), *made = NULL;
@@ -59,13 +47,46 @@ static int set_at(cJSON *at, const char *path, cJSON *value, int depth, struct e
     return error_set(e, "\"%s\" would be inside something that is neither an object nor a list", path);
 }
 
+// Sources and evals written as a path alone become objects, so that their other keys can be set.
+static void open_entries(cJSON *entries)
+{
+    cJSON *next;
+    for (cJSON *item = cJSON_IsObject(entries) ? entries->child : NULL; item; item = next) {
+        next = item->next;
+        if ((!cJSON_IsString(item) && !cJSON_IsArray(item)) || strcmp(item->string, "why") == 0) continue;
+        cJSON *object = cJSON_CreateObject(), *path = cJSON_Duplicate(item, true);
+        cJSON_AddItemToObject(object, "path", path);
+        char *name = mem_string(item->string);
+        cJSON_ReplaceItemInObjectCaseSensitive(entries, name, object);
+        free(name);
+    }
+}
+
+// What a terminal hands over need not be UTF-8, which JSON is.
+static bool is_utf8(const char *text)
+{
+    cJSON *string = cJSON_CreateString(text), *again;
+    char *printed = cJSON_PrintUnformatted(string);
+    again = json_read_text("", printed, strlen(printed), NULL);
+    bool good = again != NULL;
+    cJSON_free(printed);
+    cJSON_Delete(string);
+    cJSON_Delete(again);
+    return good;
+}
+
 int config_set(cJSON *root, const char *assignment, struct error *e)
 {
     const char *equals = strchr(assignment, '=');
     if (!equals) return error_set(e, "--set %s: wants KEY=VALUE, as in --set learning_rate=1e-5", assignment);
+    if (!is_utf8(assignment)) return error_set(e, "--set %s: is not UTF-8 text", assignment);
     char *path = mem_string_n(assignment, (size_t)(equals - assignment));
     cJSON *value = json_read_text("value", equals + 1, strlen(equals + 1), NULL);
     if (!value) value = cJSON_CreateString(equals + 1);
+    const cJSON *stages = cJSON_GetObjectItemCaseSensitive(root, "stages"), *stage;
+    open_entries(cJSON_GetObjectItemCaseSensitive(root, "sources"));
+    open_entries(cJSON_GetObjectItemCaseSensitive(root, "eval"));
+    cJSON_ArrayForEach(stage, stages) open_entries(cJSON_GetObjectItemCaseSensitive(stage, "eval"));
     int status = set_at(root, path, value, 0, e);
     if (status) {
         cJSON_Delete(value);
