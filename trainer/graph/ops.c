@@ -51,10 +51,7 @@ static uint64_t common_rows(const struct program *p, uint64_t rows, const tensor
 {
     uint64_t step = rows;
     for (int i = 0; i < count; i++)
-        if (tensors[i] >= 0) {
-            uint64_t r = program_range_rows(p, tensors[i], PART_VALUE);
-            if (r < step) step = r / 256 * 256 ? r / 256 * 256 : r; // 256 rows suit the alignment of all of them
-        }
+        if (tensors[i] >= 0) step = least(step, program_range_rows(p, tensors[i], PART_VALUE));
     return step;
 }
 
@@ -119,15 +116,13 @@ static void product(struct program *p, const struct product *x)
     uint64_t c_rows = program_range_rows(p, x->c.tensor, x->c.part);
     uint64_t m_step = c_rows, n_step = x->n, k_step = x->k;
     if (x->layout == LAYOUT_TN) {
-        k_step = least(k_step, a_rows < b_rows ? a_rows / 256 * 256 + (a_rows < 256 ? a_rows : 0) : b_rows);
+        k_step = least(k_step, least(a_rows, b_rows));
     } else {
-        if (a_rows < x->m && a_rows < m_step) m_step = a_rows;
+        m_step = least(m_step, a_rows);
         if (x->layout == LAYOUT_NT) n_step = least(n_step, b_rows);
         else k_step = least(k_step, b_rows);
     }
     if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
-    if (m_step < x->m && m_step > 256) m_step = m_step / 256 * 256;
-    if (k_step < x->k && k_step > 256) k_step = k_step / 256 * 256;
     // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
     double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
     while ((double)m_step * (double)n_step > most && m_step > 256) m_step = (m_step / 2 + 255) / 256 * 256;
@@ -283,6 +278,8 @@ static void rmsnorm_backward(struct program *p, const struct node *n)
     bool exists;
     tensor_id dx = gradient_for(p, n->in[0], at(p, x)->storage, &exists);
     uint64_t step = common_rows(p, T, (tensor_id[]){x, dy, dx}, 3);
+    if (step < T) step = step / NORM_ROWS_PER_BLOCK * NORM_ROWS_PER_BLOCK;
+    assert(step > 0);
     for (uint64_t first = 0; first < T; first += step) {
         uint64_t rows = least(step, T - first);
         uint32_t width = columns(p, x);
@@ -574,10 +571,12 @@ static void rows_call(struct program *p, const char *kernel, enum input index, t
 }
 
 // Target rows a chunk: its logits take at most 64 MiB, and the chunks are about equal.
-static uint64_t loss_chunk(uint64_t T, uint64_t vocabulary)
+static uint64_t loss_chunk(const struct program *p, uint64_t vocabulary)
 {
-    uint64_t most = (UINT64_C(64) << 20) / (4 * vocabulary);
+    uint64_t T = p->graph->tokens, row = 4 * ((vocabulary + 7) / 8 * 8), most = (UINT64_C(64) << 20) / row;
     if (most < 32) most = 32;
+    if (most > p->limits.max_range / row) most = p->limits.max_range / row / 32 * 32;
+    assert(most > 0);
     uint64_t chunks = (T + most - 1) / most, rows = (T + chunks - 1) / chunks;
     return least(T, (rows + 31) / 32 * 32);
 }
@@ -585,7 +584,7 @@ static uint64_t loss_chunk(uint64_t T, uint64_t vocabulary)
 static void loss_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
 {
     tensor_id head = in[1];
-    uint64_t T = p->graph->tokens, V = at(p, head)->rows, C = at(p, head)->columns, rows = loss_chunk(T, V);
+    uint64_t T = p->graph->tokens, V = at(p, head)->rows, C = at(p, head)->columns, rows = loss_chunk(p, V);
     tensor_id x = program_scratch(p, p->graph->storage, T, C, "target rows");
     tensor_id logits = program_scratch(p, STORAGE_F32, rows, V, "logits");
     tensor_id dx = p->training ? program_scratch(p, p->graph->storage, T, C, "target rows' gradient") : NO_TENSOR;

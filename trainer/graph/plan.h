@@ -68,7 +68,7 @@ struct memory_sum memory_sum_of(const struct weight_layout *w, const struct plan
     int moments, enum storage storage);
 
 // Parameters of the gradient norm: fixed blocks, so that the sum's order depends on the layout alone.
-#define NORM_BLOCK 65536u
+#define NORM_BLOCK 4096u
 uint64_t norm_partials(const struct weight_layout *w);
 // Bytes that a run allocates on the device beside arenas: live block, input arrays, results, partial sums.
 uint64_t fixed_bytes(const struct weight_layout *w, const struct graph *g);

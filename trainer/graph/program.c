@@ -100,9 +100,7 @@ uint64_t program_range_rows(const struct program *p, tensor_id t, enum part part
 {
     uint64_t bytes = tensor_row_bytes(p->graph, t, part), rows = graph_at(p->graph, t)->rows;
     if (rows * bytes <= p->limits.max_range) return rows;
-    uint64_t step = 256; // rows from which an offset is a multiple of 256 bytes: 256 / gcd(row bytes, 256)
-    while (step > 1 && step / 2 * bytes % 256 == 0) step /= 2;
-    uint64_t most = p->limits.max_range / bytes / step * step;
+    uint64_t most = p->limits.max_range / bytes / RANGE_ROWS * RANGE_ROWS;
     assert(most > 0);
     return most;
 }

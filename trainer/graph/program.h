@@ -89,7 +89,9 @@ tensor_id program_need(struct program *p, tensor_id t);
 // The gradient of an activation, or NO_TENSOR when nothing has contributed yet.
 tensor_id program_gradient(const struct program *p, tensor_id t);
 void program_set_gradient(struct program *p, tensor_id t, tensor_id gradient);
-// Rows that one binding can show of a tensor, a multiple of what offsets ask for.
+// Rows that one binding can show of a tensor: all, or a multiple of RANGE_ROWS, at which every tensor's offset is a multiple
+// of 256 bytes (rows are multiples of 8 elements, so at least 16 bytes).
+#define RANGE_ROWS 16
 uint64_t program_range_rows(const struct program *p, tensor_id t, enum part part);
 uint64_t tensor_row_bytes(const struct graph *g, tensor_id t, enum part part);
 tensor_id tensor_root(const struct graph *g, tensor_id t); // through aliases

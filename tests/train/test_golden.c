@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+//
+// Golden vectors of tiny random Llamas (tools/golden.py, PyTorch in float64): loss, norm, every gradient, ten AdamW
+// steps; and that packing, budget, recomputation and lowered ranges change nothing.
+#include "formats/json_file.h"
+#include "formats/safetensors.h"
+#include "test.h"
+#include "train/session.h"
+
+struct golden {
+    struct model model;
+    cJSON *json;
+    struct safetensors *tensors;
+    struct pack_item items[16];
+    uint32_t count;
+};
+
+static int golden_open(struct golden *g, const char *name)
+{
+    struct error e = {0};
+    char path[256];
+    *g = (struct golden){0};
+    snprintf(path, sizeof path, "tests/golden/%s", name);
+    if (model_open(&g->model, path, &e)) return printf("%s\n", e.text), -1;
+    snprintf(path, sizeof path, "tests/golden/%s/golden.json", name);
+    if (!(g->json = json_read_file(path, &e))) return printf("%s\n", e.text), -1;
+    snprintf(path, sizeof path, "tests/golden/%s/golden.safetensors", name);
+    if (!(g->tensors = safetensors_open(path, &e))) return printf("%s\n", e.text), -1;
+    const cJSON *d;
+    cJSON_ArrayForEach(d, cJSON_GetObjectItem(g->json, "documents"))
+    {
+        const cJSON *ids = cJSON_GetObjectItem(d, "ids"), *mask = cJSON_GetObjectItem(d, "mask"), *x;
+        uint32_t n = (uint32_t)cJSON_GetArraySize(ids), *id = mem_alloc(4 * n), i = 0;
+        uint8_t *m = mem_alloc(n);
+        cJSON_ArrayForEach(x, ids) id[i++] = (uint32_t)x->valueint;
+        i = 0;
+        cJSON_ArrayForEach(x, mask) m[i++] = (uint8_t)x->valueint;
+        g->items[g->count++] = (struct pack_item){id, m, n, 0};
+    }
+    return 0;
+}
+
+static void golden_close(struct golden *g)
+{
+    for (uint32_t i = 0; i < g->count; i++)
+        free((void *)(uintptr_t)g->items[i].ids), free((void *)(uintptr_t)g->items[i].mask);
+    cJSON_Delete(g->json);
+    safetensors_close(g->tensors);
+    model_close(&g->model);
+}
+
+static double scalar(const cJSON *json, const char *key)
+{
+    return cJSON_GetObjectItem(json, key)->valuedouble;
+}
+
+static struct step_settings settings_of(const struct golden *g, uint64_t update, double rate)
+{
+    const cJSON *o = cJSON_GetObjectItem(g->json, "optimizer");
+    return (struct step_settings){.learning_rate = rate < 0 ? scalar(o, "learning_rate") : rate,
+        .beta1 = scalar(o, "adam_beta1"),
+        .beta2 = scalar(o, "adam_beta2"),
+        .epsilon = scalar(o, "adam_epsilon"),
+        .weight_decay = scalar(o, "weight_decay"),
+        .max_norm = scalar(o, "max_grad_norm"),
+        .update = update,
+        .packing = true};
+}
+
+// Largest difference of every gradient relative to the largest element of that gradient.
+static void check_gradients(const struct golden *g, struct session *s, double bound, const char *what)
+{
+    for (int i = 0; i < g->model.weight_count; i++) {
+        const struct model_weight *w = &g->model.weights[i];
+        uint64_t ld = (w->columns + 7) / 8 * 8;
+        float *got = mem_alloc(4 * w->rows * ld);
+        engine_read(session_engine(s), i, STATE_GRADIENT, 0, w->rows * ld, got);
+        for (int k = 0; k < w->part_count; k++) {
+            const struct model_part *p = &w->parts[k];
+            const struct tensor_view *t = safetensors_find(g->tensors, p->hf);
+            CHECK_SAY(t != NULL, "%s", p->hf);
+            if (!t) continue;
+            uint64_t rows = w->matrix ? p->rows : 1;
+            float *want = mem_alloc(4 * tensor_count(t));
+            struct error e;
+            CHECK(tensor_read_f32(want, t, 0, tensor_count(t), &e) == 0);
+            double most = 0, difference = 0;
+            for (uint64_t r = 0; r < rows; r++)
+                for (uint64_t c = 0; c < w->columns; c++) {
+                    double a = (double)got[(w->matrix ? p->first_row + r : 0) * ld + c],
+                           b = (double)want[r * w->columns + c];
+                    if (fabs(b) > most) most = fabs(b);
+                    if (!(fabs(a - b) <= difference)) difference = fabs(a - b);
+                }
+            CHECK_SAY(difference <= bound * most, "%s: %s: off by %g, largest %g", what, p->hf, difference, most);
+            free(want);
+        }
+        free(got);
+    }
+}
+
+static struct session *start(const struct golden *g, struct gpu *gpu, struct blueprint *b, uint32_t budget,
+    bool checkpoint, enum storage storage)
+{
+    struct error e = {0};
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct blueprint_options o = {
+        .budget = budget, .positions = 64, .storage = storage, .checkpoint = checkpoint, .optimizer = OPTIMIZER_ADAMW};
+    if (blueprint_make(b, &g->model, &limits, &o, &e)) return printf("%s\n", e.text), NULL;
+    struct session *s = session_open(b, &g->model, gpu, &e);
+    if (!s) return printf("%s\n", e.text), NULL;
+    if (model_load(&g->model, session_engine(s), 0, &e)) return printf("%s\n", e.text), NULL;
+    CHECK_SAY(gpu_allocated(gpu) <= b->memory.total * 102 / 100 && gpu_allocated(gpu) * 102 / 100 >= b->memory.total,
+        "planned %llu, allocated %llu", (unsigned long long)b->memory.total, (unsigned long long)gpu_allocated(gpu));
+    return s;
+}
+
+// Float32 against float64 through two layers and sums of some tens of terms: 1e-5 of the largest element leaves a
+// factor of about ten; bf16 keeps 8 bits of every activation, so 2^-8 of each of some tens of roundings in a row.
+#define F32_LOSS 1e-5
+#define F32_GRADIENT 2e-5
+#define BF16_LOSS 1e-2
+
+static void compare(
+    const struct golden *g, struct gpu *gpu, uint32_t budget, bool checkpoint, bool packing, const char *what)
+{
+    struct blueprint b;
+    struct session *s = start(g, gpu, &b, budget, checkpoint, STORAGE_F32);
+    CHECK_SAY(s != NULL, "%s", what);
+    if (!s) return;
+    struct step_settings settings = settings_of(g, 1, 0);
+    settings.packing = packing;
+    struct step_outcome out;
+    struct source_sum sum = {0};
+    session_step(s, g->items, g->count, &settings, &out, &sum);
+    double loss = scalar(g->json, "loss"), norm = scalar(g->json, "grad_norm");
+    CHECK_SAY(
+        fabs((double)out.loss - loss) <= F32_LOSS * loss, "%s: loss %.8f, want %.8f", what, (double)out.loss, loss);
+    CHECK_SAY(fabs((double)out.grad_norm - norm) <= F32_LOSS * norm, "%s: norm %.8f, want %.8f", what,
+        (double)out.grad_norm, norm);
+    CHECK(out.trained == (uint64_t)scalar(g->json, "trained") && sum.trained == out.trained);
+    check_gradients(g, s, F32_GRADIENT, what);
+    struct eval_outcome eval[16];
+    session_eval(s, g->items, g->count, packing, eval);
+    double total = 0;
+    for (uint32_t i = 0; i < g->count; i++) total += eval[i].loss;
+    CHECK_SAY(fabs(total / (double)out.trained - loss) <= F32_LOSS * loss, "%s: evaluated loss %.8f", what,
+        total / (double)out.trained);
+    session_close(s);
+    blueprint_free(&b);
+}
+
+static void ten_steps(const struct golden *g, struct gpu *gpu, enum storage storage)
+{
+    struct blueprint b;
+    struct session *s = start(g, gpu, &b, 64, false, storage);
+    if (!s) return;
+    const cJSON *step;
+    uint64_t update = 0;
+    cJSON_ArrayForEach(step, cJSON_GetObjectItem(g->json, "steps"))
+    {
+        struct pack_item items[16];
+        uint32_t count = 0;
+        const cJSON *i;
+        cJSON_ArrayForEach(i, cJSON_GetObjectItem(step, "batch")) items[count++] = g->items[i->valueint];
+        struct step_settings settings = settings_of(g, ++update, -1);
+        struct step_outcome out;
+        struct source_sum sum = {0};
+        session_step(s, items, count, &settings, &out, &sum);
+        double loss = scalar(step, "loss"), bound = storage == STORAGE_F32 ? 1e-4 : BF16_LOSS;
+        CHECK_SAY(fabs((double)out.loss - loss) <= bound * loss, "step %d: loss %.7f, want %.7f", (int)update,
+            (double)out.loss, loss);
+        double norm = scalar(step, "grad_norm");
+        CHECK_SAY(fabs((double)out.grad_norm - norm) <= (storage == STORAGE_F32 ? 1e-3 : 5e-2) * norm,
+            "step %d: norm %.6f, want %.6f", (int)update, (double)out.grad_norm, norm);
+    }
+    session_close(s);
+    blueprint_free(&b);
+}
+
+int main(void)
+{
+    const char *names[] = {"llama-tied", "llama-untied", "llama-rope3"};
+    char error[1024];
+    struct gpu *gpu = gpu_open(&(struct gpu_options){.validate = true}, error, sizeof error);
+    if (!gpu) return printf("%s\n", error), 1;
+    for (int i = 0; i < 3; i++) {
+        struct golden g;
+        int status = golden_open(&g, names[i]);
+        CHECK(status == 0);
+        if (status) continue;
+        compare(&g, gpu, 96, false, true, "one micro-batch");
+        compare(&g, gpu, 48, false, true, "several micro-batches");
+        compare(&g, gpu, 48, false, false, "one conversation each");
+        compare(&g, gpu, 96, true, true, "recomputation");
+        ten_steps(&g, gpu, STORAGE_F32);
+        ten_steps(&g, gpu, STORAGE_BF16);
+        golden_close(&g);
+    }
+    CHECK(gpu_validation_messages(gpu) <= 0);
+    gpu_close(gpu);
+    // With 24 KiB a binding the table, the head, gate_up, its activations and the gradient arena are worked on in ranges.
+    gpu = gpu_open(&(struct gpu_options){.validate = true, .max_range = 24576}, error, sizeof error);
+    struct golden g;
+    if (golden_open(&g, "llama-untied") == 0) compare(&g, gpu, 48, false, true, "lowered range");
+    CHECK(gpu_validation_messages(gpu) <= 0);
+    golden_close(&g);
+    gpu_close(gpu);
+    return test_end();
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+#include "train/session.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- blueprint ---------------------------------------------------------------------------------------------------
+
+int blueprint_make(struct blueprint *b, const struct model *model, const struct limits *limits,
+    const struct blueprint_options *options, struct error *e)
+{
+    *b = (struct blueprint){.options = *options, .limits = *limits};
+    bool training = options->optimizer != OPTIMIZER_NONE;
+    graph_init(&b->graph, options->budget, options->storage);
+    b->graph.dropout = options->dropout && training;
+    model_graph(model, &b->graph, MODEL_LOSS, options->positions);
+    if (training) program_make(&b->train, &b->graph, limits, true, options->checkpoint);
+    program_make(&b->eval, &b->graph, limits, false, false);
+    int status = weight_layout_make(&b->layout, &b->graph, limits, e);
+    if (status == 0 && training) status = plan_make(&b->train_plan, &b->train, e);
+    if (status == 0) status = plan_make(&b->eval_plan, &b->eval, e);
+    if (status) {
+        blueprint_free(b);
+        return -1;
+    }
+    const struct plan *plans[2] = {&b->eval_plan, &b->train_plan};
+    int moments = options->optimizer == OPTIMIZER_ADAMW ? 2 : 0;
+    b->memory = memory_sum_of(&b->layout, plans, training ? 2 : 1, training, moments, options->storage);
+    uint64_t fixed = fixed_bytes(&b->layout, &b->graph) * (training ? 2 : 1);
+    b->memory.scratch += fixed;
+    b->memory.total += fixed;
+    return 0;
+}
+
+void blueprint_free(struct blueprint *b)
+{
+    plan_free(&b->train_plan);
+    plan_free(&b->eval_plan);
+    program_free(&b->train);
+    program_free(&b->eval);
+    weight_layout_free(&b->layout);
+    graph_free(&b->graph);
+}
+
+static uint32_t up32(uint64_t x, uint32_t multiple)
+{
+    return (uint32_t)((x + multiple - 1) / multiple * multiple);
+}
+
+// A device's memory is never planned to the last byte: the driver and, on laptops, the screen need some of it.
+static uint64_t usable(const struct limits *limits)
+{
+    return limits->heap / 100 * 92;
+}
+
+static int make_if_fits(struct blueprint *b, const struct model *model, const struct limits *limits,
+    const struct blueprint_options *options, struct error *e)
+{
+    if (blueprint_make(b, model, limits, options, e)) return -1;
+    if (b->memory.total <= usable(limits)) return 0;
+    error_set(e, "%.2f GB are needed for micro-batches of %u tokens%s, and the device has %.2f GB",
+        (double)b->memory.total * 1e-9, options->budget, options->checkpoint ? " with gradient_checkpointing" : "",
+        (double)usable(limits) * 1e-9);
+    blueprint_free(b);
+    return -1;
+}
+
+int blueprint_choose(struct blueprint *b, const struct model *model, const struct limits *limits,
+    const struct blueprint_options *options, bool checkpoint_auto, uint64_t step_tokens, struct error *e)
+{
+    struct blueprint_options o = *options;
+    uint32_t least = up32(o.positions < 16 ? 16 : o.positions, 16);
+    // Larger micro-batches feed wide devices; a software device is as fast at 512 rows, and its memory is the host's.
+    uint32_t most = options->budget ? options->budget : limits->software ? 512 : 16384;
+    if (step_tokens && !options->budget && most > step_tokens) most = up32(step_tokens, 16);
+    if (most < least) most = least;
+    struct error why = {0};
+    for (uint32_t budget = most;; budget = budget / 2 > least ? up32(budget / 2, 16) : least) {
+        o.budget = budget;
+        o.checkpoint = checkpoint_auto ? false : options->checkpoint;
+        if (make_if_fits(b, model, limits, &o, &why) == 0) return 0;
+        // Recomputation costs a third of the step: worth it before micro-batches get small.
+        o.checkpoint = true;
+        if (checkpoint_auto && (budget <= 2048 || budget == least) && make_if_fits(b, model, limits, &o, &why) == 0)
+            return 0;
+        if (budget == least || options->budget) break;
+    }
+    struct blueprint_options small = o;
+    small.storage = STORAGE_BF16;
+    small.checkpoint = true;
+    small.budget = least;
+    struct blueprint try;
+    struct text fits = {0};
+    if ((o.storage != STORAGE_BF16 || options->budget > least || (!checkpoint_auto && !options->checkpoint)) &&
+        make_if_fits(&try, model, limits, &small, NULL) == 0) {
+        text_print(&fits, "precision bf16 with gradient_checkpointing and micro_batch_tokens %u would fit (%.2f GB)",
+            least, (double)try.memory.total * 1e-9);
+        blueprint_free(&try);
+    } else {
+        text_print(&fits,
+            "nothing does at max_length %u: lower max_length, or use a smaller model, optim sgd or another device",
+            o.positions);
+    }
+    error_set(e, "the model does not fit: %s; %s", why.text, fits.data);
+    text_free(&fits);
+    return -1;
+}
+
+// ---- session -----------------------------------------------------------------------------------------------------
+
+struct session {
+    const struct blueprint *blueprint;
+    const struct model *model;
+    struct engine *engine;
+    struct replay *train, *eval, *update, *timed;
+    struct micro_batch batch;
+};
+
+struct session *session_open(const struct blueprint *b, const struct model *model, struct gpu *gpu, struct error *e)
+{
+    struct session *s = mem_zero(1, sizeof *s);
+    s->blueprint = b;
+    s->model = model;
+    bool training = b->options.optimizer != OPTIMIZER_NONE;
+    micro_batch_make(&s->batch, b->options.budget);
+    bool ok = (s->engine = engine_open(gpu, &b->graph, b->options.optimizer, e)) != NULL;
+    if (ok) {
+        engine_reserve(s->engine, &b->eval_plan);
+        if (training) engine_reserve(s->engine, &b->train_plan);
+    }
+    ok = ok && (!training || (s->train = replay_make(s->engine, &b->train, &b->train_plan, false, e)));
+    ok = ok && (!training || (s->update = replay_make_update(s->engine, e)));
+    ok = ok && (s->eval = replay_make(s->engine, &b->eval, &b->eval_plan, false, e));
+    if (ok) {
+        model_fill_tables(model, s->eval, &b->graph); // the training replay shares the table
+        return s;
+    }
+    session_close(s);
+    return NULL;
+}
+
+void session_close(struct session *s)
+{
+    if (!s) return;
+    if (s->engine) {
+        replay_free(s->engine, s->train);
+        replay_free(s->engine, s->eval);
+        replay_free(s->engine, s->update);
+        replay_free(s->engine, s->timed);
+    }
+    engine_close(s->engine);
+    micro_batch_free(&s->batch);
+    free(s);
+}
+
+struct engine *session_engine(struct session *s)
+{
+    return s->engine;
+}
+
+// Copies a filled micro-batch into a replay's input arrays; rows that are not live keep what they held.
+static void write_inputs(const struct replay_input *in, const struct micro_batch *m)
+{
+    const struct {
+        enum input input;
+        const uint32_t *from;
+        uint32_t count;
+    } arrays[] = {{INPUT_IDS, m->ids, m->tokens}, {INPUT_POSITIONS, m->positions, m->tokens},
+        {INPUT_STARTS, m->starts, m->tokens}, {INPUT_ENDS, m->ends, m->tokens},
+        {INPUT_CONVERSATION, m->conversation, m->tokens}, {INPUT_TARGET_ROWS, m->target_rows, m->targets},
+        {INPUT_TARGET_IDS, m->target_ids, m->targets}, {INPUT_SORTED_ROWS, m->sorted_rows, m->tokens},
+        {INPUT_GROUP_FIRST, m->group_first, m->distinct + 1}, {INPUT_GROUP_IDS, m->group_ids, m->distinct}};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        memcpy(in->array[arrays[i].input], arrays[i].from, 4 * (size_t)arrays[i].count);
+    uint32_t *row_target = in->array[INPUT_ROW_TARGET];
+    for (uint32_t t = 0; t < m->tokens; t++) row_target[t] = NO_TARGET;
+    for (uint32_t i = 0; i < m->targets; i++) row_target[m->target_rows[i]] = i;
+}
+
+static void live_batch(struct live_block *live, const struct micro_batch *m)
+{
+    *live = (struct live_block){.tokens = m->tokens,
+        .documents = m->documents,
+        .targets = m->targets,
+        .distinct = m->distinct,
+        .gradient_scale = 1};
+}
+
+// Waits for the oldest micro-batch and adds its losses up, in the order of its targets; `which` are the sources of
+// them.
+static void collect(
+    struct replay *r, const uint32_t *which, uint32_t targets, double *total, struct source_sum *sources)
+{
+    struct replay_output out = replay_wait(r);
+    for (uint32_t i = 0; i < targets; i++) {
+        *total += (double)out.loss[i];
+        sources[which[i]].loss += (double)out.loss[i];
+    }
+}
+
+void session_step(struct session *s, const struct pack_item *items, uint32_t count,
+    const struct step_settings *settings, struct step_outcome *out, struct source_sum *sources)
+{
+    uint32_t budget = s->blueprint->options.budget, *lengths = mem_alloc(4 * (size_t)(count + 1)), targets[2] = {0};
+    *out = (struct step_outcome){0};
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t trained = pack_targets(items[i].mask, items[i].tokens);
+        lengths[i] = items[i].tokens;
+        out->tokens += items[i].tokens;
+        out->trained += trained;
+        sources[items[i].source].conversations++;
+        sources[items[i].source].trained += trained;
+    }
+    struct pack pack;
+    pack_make(&pack, lengths, count, budget, settings->packing);
+    out->micro_batches = pack.count;
+    uint32_t *which[2] = {
+        mem_alloc(4 * (size_t)budget), mem_alloc(4 * (size_t)budget)}; // sources of the pending targets
+    double loss = 0;
+    for (uint32_t b = 0; b < pack.count; b++) {
+        micro_batch_fill(&s->batch, items, pack.items + pack.first[b], pack.first[b + 1] - pack.first[b]);
+        if (replay_pending(s->train) == 2) collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
+        struct replay_input in = replay_begin(s->train);
+        live_batch(in.live, &s->batch);
+        in.live->first = b == 0;
+        in.live->loss_scale = (float)(1.0 / (double)(out->trained ? out->trained : 1));
+        in.live->seed_low = (uint32_t)settings->seed;
+        in.live->seed_high = (uint32_t)(settings->seed >> 32);
+        in.live->step = (uint32_t)settings->step;
+        in.live->dropout = (float)settings->dropout;
+        write_inputs(&in, &s->batch);
+        replay_submit(s->train);
+        memcpy(which[b % 2], s->batch.target_source, 4 * (size_t)s->batch.targets);
+        targets[b % 2] = s->batch.targets;
+    }
+    struct replay_input in = replay_begin(s->update);
+    double t = (double)settings->update;
+    *in.live = (struct live_block){.gradient_scale = 1,
+        .learning_rate = (float)settings->learning_rate,
+        .beta1 = (float)settings->beta1,
+        .beta2 = (float)settings->beta2,
+        .rest1 = (float)(1 - settings->beta1),
+        .rest2 = (float)(1 - settings->beta2),
+        .epsilon = (float)settings->epsilon,
+        .weight_decay = (float)settings->weight_decay,
+        .max_norm = (float)settings->max_norm,
+        .correction1 = (float)(1 / (1 - pow(settings->beta1, t))),
+        .correction2 = (float)(1 / (1 - pow(settings->beta2, t)))};
+    replay_submit(s->update);
+    for (uint32_t b = pack.count - (uint32_t)replay_pending(s->train); b < pack.count; b++)
+        collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
+    struct step_result result = replay_wait(s->update).result;
+    out->loss = (float)(loss / (double)(out->trained ? out->trained : 1));
+    out->grad_norm = result.norm;
+    out->skipped = result.skip != 0;
+    free(which[0]);
+    free(which[1]);
+    free(lengths);
+    pack_free(&pack);
+}
+
+void session_eval(
+    struct session *s, const struct pack_item *items, uint32_t count, bool packing, struct eval_outcome *out)
+{
+    uint32_t budget = s->blueprint->options.budget, *lengths = mem_alloc(4 * (size_t)(count + 1)), targets[2] = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        lengths[i] = items[i].tokens;
+        out[i] = (struct eval_outcome){0};
+    }
+    struct pack pack;
+    pack_make(&pack, lengths, count, budget, packing);
+    uint32_t *which[2] = {
+        mem_alloc(4 * (size_t)budget), mem_alloc(4 * (size_t)budget)}; // conversations of the pending targets
+    for (uint32_t b = 0, done = 0; done < pack.count;) {
+        if (b < pack.count && replay_pending(s->eval) < 2) {
+            const uint32_t *chosen = pack.items + pack.first[b];
+            micro_batch_fill(&s->batch, items, chosen, pack.first[b + 1] - pack.first[b]);
+            struct replay_input in = replay_begin(s->eval);
+            live_batch(in.live, &s->batch);
+            write_inputs(&in, &s->batch);
+            replay_submit(s->eval);
+            for (uint32_t i = 0; i < s->batch.targets; i++)
+                which[b % 2][i] = s->batch.conversation[s->batch.target_rows[i]];
+            targets[b % 2] = s->batch.targets;
+            b++;
+            continue;
+        }
+        struct replay_output result = replay_wait(s->eval);
+        for (uint32_t i = 0; i < targets[done % 2]; i++) {
+            struct eval_outcome *o = &out[which[done % 2][i]];
+            o->loss += (double)result.loss[i];
+            o->hits += result.hit[i];
+            o->trained++;
+        }
+        done++;
+    }
+    free(which[0]);
+    free(which[1]);
+    free(lengths);
+    pack_free(&pack);
+}
+
+int session_time_step(
+    struct session *s, const struct pack_item *items, uint32_t count, double *seconds, int capacity, struct error *e)
+{
+    const struct blueprint *b = s->blueprint;
+    if (!s->timed && !(s->timed = replay_make(s->engine, &b->train, &b->train_plan, true, e))) return -1;
+    uint32_t *which = mem_alloc(4 * (size_t)count);
+    for (uint32_t i = 0; i < count; i++) which[i] = i;
+    micro_batch_fill(&s->batch, items, which, count);
+    free(which);
+    struct replay_input in = replay_begin(s->timed);
+    live_batch(in.live, &s->batch);
+    in.live->first = 1;
+    in.live->loss_scale = 1.0f / (float)(s->batch.targets ? s->batch.targets : 1);
+    write_inputs(&in, &s->batch);
+    replay_submit(s->timed);
+    replay_wait(s->timed);
+    return replay_times(s->timed, seconds, capacity);
+}

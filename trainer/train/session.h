@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//
+// session.h: a model on a device, ready for optimizer steps and evaluation. The blueprint is pure C and holds every
+// byte; the session is the blueprint on a device.
+//
+// What a step means never depends on the device: its conversations are laid out in micro-batches of `budget` tokens,
+// their gradients added up, and the summed loss divided by the trained tokens of the whole step.
+#ifndef PUMICE_SESSION_H
+#define PUMICE_SESSION_H
+
+#include "data/pack.h"
+#include "model/model.h"
+
+struct blueprint_options {
+    uint32_t budget;          // tokens of a micro-batch, at least the longest conversation
+    uint32_t positions;       // rows of the rotary table: the longest conversation
+    enum storage storage;     // F32 or BF16
+    bool checkpoint;          // recompute layers in the backward pass
+    bool dropout;             // some stage uses it
+    enum optimizer optimizer; // NONE: evaluation only
+};
+
+struct blueprint {
+    struct blueprint_options options;
+    struct limits limits;
+    struct graph graph;
+    struct weight_layout layout;
+    struct program train, eval; // train has no calls when evaluation only
+    struct plan train_plan, eval_plan;
+    struct memory_sum memory;
+};
+// -1 and a sentence when the device's limits cannot hold it at all (memory.total may still exceed the heap: see
+// blueprint_fits). `model` is only read.
+int blueprint_make(struct blueprint *b, const struct model *model, const struct limits *limits,
+    const struct blueprint_options *options, struct error *e);
+void blueprint_free(struct blueprint *b);
+
+// Chooses budget and recomputation from total limits (never from free memory): the options hold `positions` (the
+// longest row), and budget 0 for auto; `checkpoint` is the choice TRUE or FALSE, or auto when `checkpoint_auto`.
+// step_tokens: tokens of the largest step, beyond which a budget is of no use. -1 and what would fit when nothing does.
+int blueprint_choose(struct blueprint *b, const struct model *model, const struct limits *limits,
+    const struct blueprint_options *options, bool checkpoint_auto, uint64_t step_tokens, struct error *e);
+
+struct session;
+// The blueprint outlives the session. Weights are zero until model_load.
+struct session *session_open(const struct blueprint *b, const struct model *model, struct gpu *gpu, struct error *e);
+void session_close(struct session *s);
+struct engine *session_engine(struct session *s);
+
+// What changes from step to step.
+struct step_settings {
+    double learning_rate, beta1, beta2, epsilon, weight_decay, max_norm, dropout;
+    uint64_t update;     // counts the optimizer's updates from 1: bias correction
+    uint64_t seed, step; // keys of dropout
+    bool packing;
+};
+
+struct source_sum {
+    uint32_t conversations;
+    uint64_t trained;
+    double loss; // sum over its trained tokens
+};
+struct step_outcome {
+    float loss, grad_norm; // token mean before the update; norm before clipping
+    bool skipped;          // the norm was not finite: nothing was updated
+    uint64_t tokens, trained;
+    uint32_t micro_batches;
+};
+// One optimizer step over `count` conversations. sources (source_count) are added to, indexed by pack_item.source.
+void session_step(struct session *s, const struct pack_item *items, uint32_t count,
+    const struct step_settings *settings, struct step_outcome *out, struct source_sum *sources);
+
+// The losses of conversations without training. For each conversation: the sum of its trained tokens' losses, their
+// number, and how many of them the model's arg max would have got right.
+struct eval_outcome {
+    double loss;
+    uint32_t trained, hits;
+};
+void session_eval(
+    struct session *s, const struct pack_item *items, uint32_t count, bool packing, struct eval_outcome *out);
+
+// Timestamps of every call of one training micro-batch (for bench): a timed replay is made at the first use.
+int session_time_step(
+    struct session *s, const struct pack_item *items, uint32_t count, double *seconds, int capacity, struct error *e);
+
+#endif
