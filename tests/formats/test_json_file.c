@@ -179,7 +179,7 @@ static void files(void)
     CHECK_ERROR(e, "x.json:1:1: expected a JSON value, but the text ends here");
 
     cJSON *value = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(value, "numbers");
-    const double numbers[] = {0.1, 1.0 / 3, 1e300, 5e-324, -2e-5, 9007199254740991, 4294967296, 1, -0.0};
+    const double numbers[] = {0.1, 1.0 / 3, 0.1 + 0.2, 1e300, 5e-324, -2e-5, 9007199254740991, 4294967296, 1, -0.0};
     enum { COUNT = sizeof numbers / sizeof *numbers };
     for (int i = 0; i < COUNT; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber(numbers[i]));
     cJSON_AddStringToObject(value, "text \"\n", "tab\t \xe2\x82\xac \\ /");
