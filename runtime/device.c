@@ -56,6 +56,7 @@ struct offer {
     uint32_t family;
     uint32_t max_groups_z;
     uint64_t timestamp_mask;
+    uint64_t largest_heap; // of the device-local ones
     VkPhysicalDeviceMemoryProperties memory;
     const char *extensions[16];
     uint32_t extension_count;
@@ -357,12 +358,15 @@ static bool offer_queue(struct offer *o)
 static void offer_memory(struct offer *o)
 {
     vkGetPhysicalDeviceMemoryProperties(o->physical, &o->memory);
+    uint64_t sum = 0;
     for (uint32_t i = 0; i < o->memory.memoryHeapCount; i++) {
         const VkMemoryHeap *heap = &o->memory.memoryHeaps[i];
-        // Heaps can be windows into one another: the largest, not the sum.
-        if (heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && heap->size > o->info.heap_bytes)
-            o->info.heap_bytes = heap->size;
+        sum += heap->size;
+        if (heap->flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT && heap->size > o->largest_heap) o->largest_heap = heap->size;
     }
+    // An integrated device works in all of its heaps alike, the one that is called its own being perhaps a small part.
+    // A discrete one's heaps can be windows into one another: the largest counts, not the sum.
+    o->info.heap_bytes = o->info.type == GPU_INTEGRATED ? sum : o->largest_heap;
     // A discrete device's mapped memory lies behind a bus: fine for small writes, never for whole tensors.
     bool near_host = o->info.type == GPU_INTEGRATED || o->info.type == GPU_SOFTWARE;
     const VkMemoryPropertyFlags want = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT | VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
@@ -370,7 +374,7 @@ static void offer_memory(struct offer *o)
     for (uint32_t i = 0; i < o->memory.memoryTypeCount; i++) {
         const VkMemoryType *type = &o->memory.memoryTypes[i];
         if (near_host && (type->propertyFlags & want) == want &&
-            o->memory.memoryHeaps[type->heapIndex].size == o->info.heap_bytes)
+            o->memory.memoryHeaps[type->heapIndex].size == o->largest_heap)
             o->info.unified = true;
     }
 }
@@ -449,7 +453,7 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     memcpy(info->uuid, id.deviceUUID, sizeof info->uuid);
     memcpy(info->driver_uuid, id.driverUUID, sizeof info->driver_uuid);
     offer_memory(o);
-    info->max_allocation = least(maintenance3.maxMemoryAllocationSize, info->heap_bytes);
+    info->max_allocation = least(maintenance3.maxMemoryAllocationSize, o->largest_heap);
     if (maintenance4.maxBufferSize) info->max_allocation = least(info->max_allocation, maintenance4.maxBufferSize);
     info->max_allocation &= ~UINT64_C(0xffff); // room for a driver's rounding up
     info->max_range = limits->maxStorageBufferRange & ~(uint64_t)(BINDING_ALIGNMENT - 1);
@@ -484,7 +488,7 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     if (!o->timeline.timelineSemaphore) snprintf(o->missing, sizeof o->missing, "timeline semaphores");
     if (limits->maxPerStageDescriptorStorageBuffers < GPU_MAX_BINDINGS)
         snprintf(o->missing, sizeof o->missing, "%d storage buffers for a shader", GPU_MAX_BINDINGS);
-    if (info->heap_bytes == 0) snprintf(o->missing, sizeof o->missing, "device-local memory");
+    if (o->largest_heap == 0) snprintf(o->missing, sizeof o->missing, "device-local memory");
 }
 
 // The offers of all devices that can be used, at most `capacity`; `error` gets a sentence when there are none.
@@ -650,6 +654,7 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
     gpu->memory_model = o->memory_model.vulkanMemoryModel;
     gpu->bfloat16 = o->bfloat16.type;
     gpu->memory_properties = o->memory;
+    gpu->largest_heap = o->largest_heap;
     gpu->staging = !o->info.unified || options->staging;
     gpu->info.unified = !gpu->staging;
     if (options->max_range) gpu->info.max_range = least(gpu->info.max_range, options->max_range);

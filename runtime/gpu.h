@@ -36,7 +36,7 @@ struct gpu_info {
     enum gpu_type type;
     uint32_t api_version, driver_version, vendor_id, device_id;
     uint8_t uuid[16], driver_uuid[16];
-    uint64_t heap_bytes;       // device-local memory in all (total, never what is free now)
+    uint64_t heap_bytes;       // memory for GPU_DEVICE in all (total, never what is free now)
     uint64_t max_allocation;   // bytes in one gpu_memory
     uint64_t max_range;        // bytes one binding may show (maxStorageBufferRange)
     uint32_t max_shared;       // bytes of workgroup memory

@@ -5,6 +5,7 @@
 #include "spirv.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -256,8 +257,7 @@ int gpu_kernel_statistics(
     VK(gpu, vkGetPipelineExecutableStatisticsKHR(gpu->device, &which, &count, list));
     int n = 0;
     for (uint32_t i = 0; i < count && n < capacity; i++, n++) {
-        strncpy(statistics[n].name, list[i].name, sizeof statistics[n].name - 1);
-        statistics[n].name[sizeof statistics[n].name - 1] = 0;
+        snprintf(statistics[n].name, sizeof statistics[n].name, "%.63s", list[i].name);
         statistics[n].value = statistic_value(&list[i]);
     }
     return n;

@@ -8,24 +8,42 @@
 #include <string.h>
 
 enum { STAGE_BYTES = 16 << 20 };
+#define MAPPED (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 
 // How well a memory type suits a place; -1: not at all.
 static int type_score(const struct gpu *gpu, const VkMemoryType *type, enum gpu_place place)
 {
     const VkMemoryPropertyFlags flags = type->propertyFlags;
-    const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     bool local = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
     bool cached = flags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     if (flags & (VK_MEMORY_PROPERTY_PROTECTED_BIT | VK_MEMORY_PROPERTY_LAZILY_ALLOCATED_BIT)) return -1;
-    if (place == GPU_HOST) return (flags & mapped) == mapped ? 2 * cached + !local : -1;
-    bool largest = gpu->memory_properties.memoryHeaps[type->heapIndex].size == gpu->info.heap_bytes;
-    bool useful = gpu->info.unified && (flags & mapped) == mapped;
-    return 8 * local + 4 * largest + 2 * useful + (useful ? cached : !(flags & mapped));
+    if (place == GPU_HOST) return (flags & MAPPED) == MAPPED ? 2 * cached + !local : -1;
+    // Memory across a bus is no substitute for the device's own: better none, and the caller says what would fit.
+    if (!local && gpu->info.type != GPU_INTEGRATED) return -1;
+    bool largest = gpu->memory_properties.memoryHeaps[type->heapIndex].size == gpu->largest_heap;
+    bool useful = gpu->info.unified && (flags & MAPPED) == MAPPED;
+    return 8 * local + 4 * largest + 2 * useful + (useful ? cached : !(flags & MAPPED));
 }
 
 static bool no_room(VkResult result)
 {
     return result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY;
+}
+
+static bool place_is_mapped(const struct gpu *gpu, const VkMemoryType *type, enum gpu_place place)
+{
+    return place == GPU_HOST || (gpu->info.unified && (type->propertyFlags & MAPPED) == MAPPED);
+}
+
+// False when the process has no room for the mapping.
+static bool memory_map(struct gpu *gpu, struct gpu_memory *m)
+{
+    VkResult result = vkMapMemory(gpu->device, m->memory, 0, VK_WHOLE_SIZE, 0, &m->map);
+    if (result < 0 && !no_room(result) && result != VK_ERROR_MEMORY_MAP_FAILED) gpu_fail(gpu, "vkMapMemory", result);
+    // lavapipe 25 and 26 call it a success and hand out mmap's own -1.
+    bool good = result >= 0 && m->map != (void *)-1;
+    if (!good) m->map = NULL;
+    return good;
 }
 
 // Allocates and binds from the best type that has room; false when none has.
@@ -51,11 +69,12 @@ static bool memory_bind(struct gpu *gpu, struct gpu_memory *m)
         VkResult result = vkAllocateMemory(gpu->device, &info, NULL, &m->memory);
         if (no_room(result)) continue;
         if (result < 0) gpu_fail(gpu, "vkAllocateMemory", result);
-        VK(gpu, vkBindBufferMemory(gpu->device, m->buffer, m->memory, 0));
-        const VkMemoryPropertyFlags mapped = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
         m->cached = type->propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
-        if (m->place == GPU_HOST || (gpu->info.unified && (type->propertyFlags & mapped) == mapped))
-            VK(gpu, vkMapMemory(gpu->device, m->memory, 0, VK_WHOLE_SIZE, 0, &m->map));
+        if (place_is_mapped(gpu, type, m->place) && !memory_map(gpu, m)) {
+            vkFreeMemory(gpu->device, m->memory, NULL);
+            continue;
+        }
+        VK(gpu, vkBindBufferMemory(gpu->device, m->buffer, m->memory, 0));
         return true;
     }
 }

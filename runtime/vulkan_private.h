@@ -34,7 +34,8 @@ struct gpu {
     uint64_t timestamp_mask;                // of the bits that count
     bool integer16, memory_model, bfloat16; // beside what `info` says, turned on
     VkPhysicalDeviceMemoryProperties memory_properties;
-    bool staging; // device memory is never mapped
+    uint64_t largest_heap; // bytes of the largest device-local one
+    bool staging;          // device memory is never mapped
 
     VkSemaphore timeline;
     uint64_t submitted, completed; // tickets: the last given out, the last known to be done

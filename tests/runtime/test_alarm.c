@@ -3,23 +3,18 @@
 // The alarm: barriers are left out on purpose, and the validation layer must say so; with the barriers in place it must
 // be silent. Without this test a layer that sees nothing would look like a program that does everything right.
 #include "runtime/vulkan_private.h"
-#include "test.h"
-
-struct add_args {
-    uint32_t count, plus;
-};
+#include "runtime_test.h"
 
 enum { COUNT = 1000 };
 
 static struct gpu *gpu;
-static struct gpu_kernel *add;
+static struct gpu_kernel *kernel;
 static struct gpu_memory *memory;
 static struct gpu_range x, y, one;
 
 static void step(struct gpu_list *list, struct gpu_range to, struct gpu_range from)
 {
-    gpu_list_dispatch(list, add, (struct gpu_range[]){from, one, to}, 3, &(struct add_args){COUNT, 1},
-        sizeof(struct add_args), 16, 1, 1);
+    add(list, kernel, to, from, one, 1);
 }
 
 // Runs a list that `record` fills; returns the number of messages it caused.
@@ -134,18 +129,14 @@ static int messages_of_ordered_submissions(void)
 
 int main(void)
 {
-    char error[1024];
-    gpu = gpu_open(&(struct gpu_options){.validate = true}, error, sizeof error);
-    if (!gpu) {
-        printf("%s\n", error);
-        return 1;
-    }
+    gpu = open_or_stop(&(struct gpu_options){.validate = true});
+    printf("messages about hazards are what this test asks for\n");
     if (gpu_validation_messages(gpu) < 0) {
         printf("skipped: no validation layer is installed (tools/setup installs one)\n");
         gpu_close(gpu);
         return 77;
     }
-    add = gpu_kernel_make(gpu, "test_add", (uint32_t[]){64, 1}, 2, 0);
+    kernel = make_add(gpu, 1);
     memory = gpu_alloc(gpu, 16384, GPU_DEVICE);
     x = (struct gpu_range){memory, 0, 4 * COUNT};
     y = (struct gpu_range){memory, 4096, 4 * COUNT};
@@ -164,7 +155,7 @@ int main(void)
     CHECK(messages_of_ordered_submissions() == 0);
 
     gpu_free(gpu, memory);
-    gpu_kernel_free(gpu, add);
+    gpu_kernel_free(gpu, kernel);
     gpu_close(gpu);
     return test_end();
 }
