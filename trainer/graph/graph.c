@@ -13,7 +13,7 @@ void graph_init(struct graph *g, uint64_t tokens, enum storage storage)
 {
     *g = (struct graph){.tokens = tokens, .storage = storage, .layer = -1};
     for (int i = 0; i < INPUT_COUNT; i++)
-        g->input[i] = graph_tensor(g, ROLE_INPUT, STORAGE_U32, 1, tokens + (i == INPUT_GROUP_FIRST), "%s", input_names[i]);
+        g->input[i] = graph_tensor(g, TENSOR_INPUT, STORAGE_U32, 1, tokens + (i == INPUT_GROUP_FIRST), "%s", input_names[i]);
     g->rope_table = g->loss = g->hit = g->logits = g->sampled = NO_TENSOR;
 }
 
@@ -24,13 +24,13 @@ void graph_free(struct graph *g)
     *g = (struct graph){0};
 }
 
-tensor_id graph_tensor(struct graph *g, enum role role, enum storage storage, uint64_t rows, uint64_t columns,
+tensor_id graph_tensor(struct graph *g, enum tensor_kind kind, enum storage storage, uint64_t rows, uint64_t columns,
     const char *format, ...)
 {
     GROW(g->tensors, g->tensor_count, g->tensor_capacity);
     struct tensor *t = &g->tensors[g->tensor_count];
-    *t = (struct tensor){.role = role, .storage = storage, .rows = rows, .columns = columns, .ld = (columns + 7) / 8 * 8,
-        .alias = NO_TENSOR, .producer = -1, .layer = g->layer, .index = g->role_count[role]++};
+    *t = (struct tensor){.kind = kind, .storage = storage, .rows = rows, .columns = columns, .ld = (columns + 7) / 8 * 8,
+        .alias = NO_TENSOR, .producer = -1, .layer = g->layer, .index = g->kind_count[kind]++};
     va_list args;
     va_start(args, format);
     vsnprintf(t->name, sizeof t->name, format, args);
@@ -42,7 +42,7 @@ tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool de
 {
     // Vectors (norm weights, biases) are kept in f32: their bytes do not matter, their precision does.
     enum storage storage = decay ? g->storage : STORAGE_F32;
-    tensor_id w = graph_tensor(g, ROLE_WEIGHT, storage, rows, columns, "%s", name);
+    tensor_id w = graph_tensor(g, TENSOR_WEIGHT, storage, rows, columns, "%s", name);
     graph_at(g, w)->trainable = true;
     graph_at(g, w)->decay = decay;
     return w;
@@ -61,7 +61,7 @@ static struct node *add_node(struct graph *g, enum op op)
 // An activation [T, columns] made by the last node added.
 static tensor_id made(struct graph *g, int output, enum storage storage, uint64_t columns, bool keep, const char *name)
 {
-    tensor_id t = graph_tensor(g, ROLE_ACTIVATION, storage, g->tokens, columns, "%s%s%d", name, g->layer < 0 ? "" : ".",
+    tensor_id t = graph_tensor(g, TENSOR_ACTIVATION, storage, g->tokens, columns, "%s%s%d", name, g->layer < 0 ? "" : ".",
         g->layer < 0 ? 0 : g->layer);
     if (g->layer < 0) snprintf(graph_at(g, t)->name, sizeof graph_at(g, t)->name, "%s", name);
     graph_at(g, t)->producer = g->node_count - 1;
@@ -86,7 +86,7 @@ tensor_id graph_rmsnorm(struct graph *g, tensor_id x, tensor_id w, float epsilon
     n->epsilon = epsilon;
     n->shift = shift;
     tensor_id y = made(g, 0, g->storage, graph_at(g, x)->columns, false, "normed"); // cheap to make again from x
-    tensor_id rstd = graph_tensor(g, ROLE_ACTIVATION, STORAGE_F32, 1, g->tokens, "rstd.%d", g->layer);
+    tensor_id rstd = graph_tensor(g, TENSOR_ACTIVATION, STORAGE_F32, 1, g->tokens, "rstd.%d", g->layer);
     graph_at(g, rstd)->producer = g->node_count - 1;
     graph_at(g, rstd)->keep = true;
     g->nodes[g->node_count - 1].out[1] = rstd;
@@ -136,7 +136,7 @@ tensor_id graph_attention(struct graph *g, tensor_id qkv, uint32_t heads, uint32
     uint32_t window, float scale)
 {
     tensor_id out = add_attention(g, OP_ATTENTION, qkv, heads, kv_heads, head_dim, window, scale);
-    tensor_id lse = graph_tensor(g, ROLE_ACTIVATION, STORAGE_F32, heads, g->tokens, "lse.%d", g->layer);
+    tensor_id lse = graph_tensor(g, TENSOR_ACTIVATION, STORAGE_F32, heads, g->tokens, "lse.%d", g->layer);
     graph_at(g, lse)->producer = g->node_count - 1;
     graph_at(g, lse)->keep = true;
     g->nodes[g->node_count - 1].out[1] = lse;
@@ -147,8 +147,8 @@ tensor_id graph_attention_cached(struct graph *g, tensor_id qkv, uint32_t heads,
     uint32_t window, float scale)
 {
     uint64_t rows = g->cache_slots * g->cache_capacity, columns = (uint64_t)kv_heads * head_dim;
-    tensor_id k = graph_tensor(g, ROLE_STATE, g->storage, rows, columns, "cache_k.%d", g->layer);
-    tensor_id v = graph_tensor(g, ROLE_STATE, g->storage, rows, columns, "cache_v.%d", g->layer);
+    tensor_id k = graph_tensor(g, TENSOR_STATE, g->storage, rows, columns, "cache_k.%d", g->layer);
+    tensor_id v = graph_tensor(g, TENSOR_STATE, g->storage, rows, columns, "cache_v.%d", g->layer);
     tensor_id out = add_attention(g, OP_CACHE, qkv, heads, kv_heads, head_dim, window, scale);
     g->nodes[g->node_count - 1].in[1] = k;
     g->nodes[g->node_count - 1].in[2] = v;
@@ -182,8 +182,8 @@ tensor_id graph_residual(struct graph *g, tensor_id x, tensor_id w, tensor_id re
 
 void graph_loss(struct graph *g, tensor_id x, tensor_id head)
 {
-    g->loss = graph_tensor(g, ROLE_STATE, STORAGE_F32, 1, g->tokens, "loss");
-    g->hit = graph_tensor(g, ROLE_STATE, STORAGE_U32, 1, g->tokens, "hit");
+    g->loss = graph_tensor(g, TENSOR_STATE, STORAGE_F32, 1, g->tokens, "loss");
+    g->hit = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->tokens, "hit");
     struct node *n = add_node(g, OP_LOSS);
     n->in[0] = x;
     n->in[1] = head;
@@ -193,8 +193,8 @@ void graph_loss(struct graph *g, tensor_id x, tensor_id head)
 
 void graph_logits(struct graph *g, tensor_id x, tensor_id head)
 {
-    g->logits = graph_tensor(g, ROLE_STATE, STORAGE_F32, g->tokens, graph_at(g, head)->rows, "logits");
-    g->sampled = graph_tensor(g, ROLE_STATE, STORAGE_U32, 1, g->tokens, "sampled");
+    g->logits = graph_tensor(g, TENSOR_STATE, STORAGE_F32, g->tokens, graph_at(g, head)->rows, "logits");
+    g->sampled = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->tokens, "sampled");
     struct node *n = add_node(g, OP_LOGITS);
     n->in[0] = x;
     n->in[1] = head;

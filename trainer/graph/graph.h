@@ -13,11 +13,11 @@
 enum storage { STORAGE_F32, STORAGE_BF16, STORAGE_U32 };
 
 // What a tensor is decides who owns its memory and how long it lives.
-enum role {
-    ROLE_WEIGHT,     // trained or frozen parameters, for the whole run
-    ROLE_INPUT,      // uint arrays the host writes for every micro-batch
-    ROLE_ACTIVATION, // made by a node; the plan keeps, recomputes or reuses it
-    ROLE_STATE,      // results read by the host, generation's caches: for the whole run
+enum tensor_kind {
+    TENSOR_WEIGHT,     // trained or frozen parameters, for the whole run
+    TENSOR_INPUT,      // uint arrays the host writes for every micro-batch
+    TENSOR_ACTIVATION, // made by a node; the plan keeps, recomputes or reuses it
+    TENSOR_STATE,      // results read by the host, generation's caches: for the whole run
 };
 
 typedef int tensor_id; // index in graph.tensors; -1: none
@@ -25,13 +25,13 @@ typedef int tensor_id; // index in graph.tensors; -1: none
 
 struct tensor {
     char name[56];
-    enum role role;
+    enum tensor_kind kind;
     enum storage storage;
     uint64_t rows, columns, ld;
     tensor_id alias;  // lies in the same memory as this tensor (in-place operators), or NO_TENSOR
     int producer;     // node that makes it, or -1
     int layer;        // for recomputation by layer; -1 outside
-    int index;        // among the tensors of its role, in the order they were made: weights and caches of two graphs of
+    int index;        // among the tensors of its kind, in the order they were made: weights and caches of two graphs of
                       // one model (training, generation) are the same memory when their indices are the same
     bool keep;        // activation: stays in memory from forward to backward when nothing is recomputed
     bool trainable;   // weight: gets a gradient and an update
@@ -72,7 +72,7 @@ enum input {
 struct graph {
     struct tensor *tensors;
     int tensor_count, tensor_capacity;
-    int role_count[4];      // tensors made so far of each role
+    int kind_count[4];      // tensors made so far of each kind
     struct node *nodes;
     int node_count, node_capacity;
     uint64_t tokens;        // T: the row budget of a micro-batch
@@ -89,7 +89,7 @@ struct graph {
 void graph_init(struct graph *g, uint64_t tokens, enum storage storage);
 void graph_free(struct graph *g);
 
-tensor_id graph_tensor(struct graph *g, enum role role, enum storage storage, uint64_t rows, uint64_t columns,
+tensor_id graph_tensor(struct graph *g, enum tensor_kind kind, enum storage storage, uint64_t rows, uint64_t columns,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
 // A parameter [rows, columns]. decay: a matrix; else a vector (norm, bias), one row, always f32, without weight decay.
 tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool decay, const char *name);

@@ -18,13 +18,13 @@ static uint64_t up(uint64_t x, uint64_t multiple)
 
 int weight_layout_make(struct weight_layout *w, const struct graph *g, const struct limits *limits, struct error *e)
 {
-    *w = (struct weight_layout){.count = g->role_count[ROLE_WEIGHT]};
+    *w = (struct weight_layout){.count = g->kind_count[TENSOR_WEIGHT]};
     w->weights = mem_zero((size_t)w->count, sizeof *w->weights);
     for (int kind = 0; kind < 4; kind++) {
         bool trainable = kind < 2, matrices = kind % 2 == 0, open = false;
         for (int i = 0; i < g->tensor_count; i++) {
             const struct tensor *t = &g->tensors[i];
-            if (t->role != ROLE_WEIGHT || t->trainable != trainable || t->decay != matrices) continue;
+            if (t->kind != TENSOR_WEIGHT || t->trainable != trainable || t->decay != matrices) continue;
             uint64_t elements = t->rows * t->ld, size = up(elements, 128);
             if (size * 4 > limits->max_allocation)
                 return error_set(e, "the weight %s takes %.1f GB, more than the %.1f GB this device allocates at once; use a "
@@ -91,7 +91,7 @@ static struct life *lives(const struct program *p, int *count)
     for (int i = 0; i < p->call_count; i++)
         for (int u = 0; u < p->calls[i].use_count; u++) {
             tensor_id t = tensor_root(g, p->calls[i].uses[u].tensor);
-            if (graph_at(g, t)->role != ROLE_ACTIVATION) continue;
+            if (graph_at(g, t)->kind != TENSOR_ACTIVATION) continue;
             if (all[t].first < 0) all[t].first = i;
             all[t].last = i;
             all[t].bytes = up(graph_at(g, t)->rows * tensor_row_bytes(g, t, PART_VALUE), PLAN_ALIGNMENT);
@@ -186,7 +186,7 @@ int plan_make(struct plan *plan, const struct program *p, struct error *e)
     for (int i = 0; i < g->tensor_count && status == 0; i++) {
         tensor_id root = tensor_root(g, i);
         if (root != i) plan->places[i] = plan->places[root];
-        if (g->tensors[i].role == ROLE_STATE)
+        if (g->tensors[i].kind == TENSOR_STATE)
             plan->states += up(g->tensors[i].rows * tensor_row_bytes(g, i, PART_VALUE), PLAN_ALIGNMENT);
     }
     free(order);

@@ -18,7 +18,7 @@ struct place {
     uint64_t offset, bytes;
 };
 
-struct arena {
+struct footprint {
     uint64_t bytes[ARENA_BLOCKS]; // of each block
     int blocks;
 };
@@ -49,9 +49,9 @@ void weight_layout_free(struct weight_layout *w);
 struct plan {
     struct place *places; // by tensor: activations and scratch (weights have their layout, inputs and states their own memory)
     int count;
-    struct arena arena;
+    struct footprint arena;
     uint64_t kept; // bytes of activations that live from the forward into the backward pass
-    uint64_t states; // bytes of ROLE_STATE tensors and inputs
+    uint64_t states; // bytes of TENSOR_STATE tensors and inputs
 };
 int plan_make(struct plan *plan, const struct program *p, struct error *e);
 void plan_free(struct plan *plan);

@@ -120,7 +120,7 @@ tensor_id program_scratch(struct program *p, enum storage storage, uint64_t rows
 {
     int layer = p->graph->layer;
     p->graph->layer = p->layer;
-    tensor_id t = graph_tensor(p->graph, ROLE_ACTIVATION, storage, rows, columns, "%s", name);
+    tensor_id t = graph_tensor(p->graph, TENSOR_ACTIVATION, storage, rows, columns, "%s", name);
     p->graph->layer = layer;
     grow_maps(p);
     return t;
@@ -149,7 +149,7 @@ static bool crosses_layers(const struct graph *g, tensor_id t)
 static bool is_kept(const struct program *p, tensor_id t)
 {
     const struct tensor *x = graph_at(p->graph, t);
-    if (x->role != ROLE_ACTIVATION || x->producer < 0) return true;
+    if (x->kind != TENSOR_ACTIVATION || x->producer < 0) return true;
     if (!p->checkpoint || x->layer < 0) return x->keep;
     return x->keep && crosses_layers(p->graph, t);
 }

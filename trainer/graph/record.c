@@ -26,7 +26,7 @@ struct engine {
     struct gpu_memory *master[ARENA_BLOCKS], *copy[ARENA_BLOCKS], *gradient[ARENA_BLOCKS], *moment[2][ARENA_BLOCKS];
     struct gpu_memory *partial, *result, *unused;
     struct gpu_memory *arena[ARENA_BLOCKS];
-    struct arena reserved;
+    struct footprint reserved;
     struct kernel_entry *kernels;
     int kernel_count, kernel_capacity;
     struct state_entry *states;
@@ -208,7 +208,7 @@ static struct gpu_kernel *engine_kernel(struct engine *g, const struct call *c, 
     return k->kernel = gpu_kernel_make(g->gpu, c->kernel, constants, k->count, c->subgroup);
 }
 
-// Memory of a ROLE_STATE tensor: shared by all replays that ask for the same name and size.
+// Memory of a TENSOR_STATE tensor: shared by all replays that ask for the same name and size.
 static struct gpu_memory *engine_state(struct engine *g, const struct tensor *t, uint64_t bytes, struct error *e)
 {
     for (int i = 0; i < g->state_count; i++)
@@ -277,16 +277,16 @@ static struct gpu_range range_of(const struct replay *r, const struct use *u)
     const struct tensor *t = graph_at(graph, u->tensor);
     uint64_t row = tensor_row_bytes(graph, u->tensor, u->part), rows = u->rows ? u->rows : t->rows;
     uint64_t offset = u->first_row * row, bytes = rows * row;
-    switch (t->role) {
-    case ROLE_WEIGHT: {
+    switch (t->kind) {
+    case TENSOR_WEIGHT: {
         const struct weight_place *w = &g->layout.weights[t->index];
         if (u->part == PART_GRADIENT) return (struct gpu_range){g->gradient[w->block], 4 * w->first + offset, bytes};
         bool narrow = t->storage == STORAGE_BF16;
         return (struct gpu_range){narrow ? g->copy[w->block] : g->master[w->block], (narrow ? 2 : 4) * w->first + offset, bytes};
     }
-    case ROLE_INPUT: return (struct gpu_range){r->input, r->input_at[t->index], 4 * t->columns};
-    case ROLE_STATE: return (struct gpu_range){r->states[u->tensor], offset, bytes};
-    case ROLE_ACTIVATION: {
+    case TENSOR_INPUT: return (struct gpu_range){r->input, r->input_at[t->index], 4 * t->columns};
+    case TENSOR_STATE: return (struct gpu_range){r->states[u->tensor], offset, bytes};
+    case TENSOR_ACTIVATION: {
         const struct place *p = &r->plan->places[u->tensor];
         return (struct gpu_range){g->arena[p->block], p->offset + offset, bytes};
     }
@@ -466,7 +466,7 @@ struct replay *replay_make(struct engine *g, const struct program *p, const stru
     r->states = mem_zero((size_t)graph->tensor_count, sizeof *r->states);
     bool ok = true;
     for (int i = 0; ok && i < graph->tensor_count; i++)
-        if (graph->tensors[i].role == ROLE_STATE) {
+        if (graph->tensors[i].kind == TENSOR_STATE) {
             uint64_t bytes = graph->tensors[i].rows * tensor_row_bytes(graph, i, PART_VALUE);
             ok = (r->states[i] = engine_state(g, &graph->tensors[i], bytes, e)) != NULL;
         }

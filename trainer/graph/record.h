@@ -58,7 +58,7 @@ struct replay_output {
 struct replay_output replay_wait(struct replay *r);
 int replay_pending(const struct replay *r); // submissions not yet waited for
 
-// Fills a ROLE_STATE tensor of the program from the host (rotary table).
+// Fills a TENSOR_STATE tensor of the program from the host (rotary table).
 void replay_state_write(struct replay *r, tensor_id t, const void *data, uint64_t bytes);
 void replay_state_read(struct replay *r, tensor_id t, void *data, uint64_t first_byte, uint64_t bytes);
 

@@ -10,18 +10,42 @@ static void fold(const struct limits *limits, uint64_t groups, uint32_t *x, uint
     *x = (uint32_t)((groups + rows - 1) / rows);
 }
 
+static uint64_t divide_up(uint64_t x, uint64_t y)
+{
+    return (x + y - 1) / y;
+}
+
+// Rows of a register tile: what a lane loads of B serves so many rows, but rows beyond m are work for nothing.
+static uint32_t tile_rows(uint64_t m, uint32_t most)
+{
+    uint32_t rows = 1;
+    while (rows < most && rows < m) rows *= 2;
+    return rows;
+}
+
 struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k)
 {
-    (void)layout, (void)k;
-    struct matmul_variant v = {.kernel = "matmul_plain", .group = limits->group};
-    fold(limits, (m * ((n + 3) / 4) + v.group - 1) / v.group, &v.groups_x, &v.groups_y);
+    const struct gpu_info *info = limits->info;
+    struct matmul_variant v = {.kernel = "matmul_register", .group = 64};
+    uint32_t rows = tile_rows(m, 8), steps = 1;
+    if (limits->software && info && info->subgroup_size >= 4 && info->subgroup_size <= 32) {
+        v.kernel = "matmul_lanes";
+        v.group = info->subgroup_size;
+        rows = tile_rows(m, 64);
+        if (layout != LAYOUT_TN) steps = rows >= 32 ? 2 : 4;
+    }
+    if (v.group > limits->group) v.group = limits->group;
+    v.constants[v.constant_count++] = rows;
+    v.constants[v.constant_count++] = steps;
+    v.constants[v.constant_count++] = (k % (4 * steps) != 0) | (n % 4 != 0) << 1;
+    fold(limits, divide_up(m, rows) * divide_up(n, 4 * v.group), &v.groups_x, &v.groups_y);
     return v;
 }
 
-void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
-    uint32_t kv_heads, uint32_t head_dim)
+void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
+    uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
     (void)head_dim;
-    fold(limits, (T * (kind == ATTENTION_DKV ? kv_heads : heads) + c->constants[0] - 1) / c->constants[0], &c->groups_x,
-        &c->groups_y);
+    fold(
+        limits, divide_up(T * (kind == ATTENTION_DKV ? kv_heads : heads), c->constants[0]), &c->groups_x, &c->groups_y);
 }

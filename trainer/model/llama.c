@@ -74,7 +74,7 @@ void llama_weights(struct model *m)
 // The weights of a graph are made in the order of m->weights, so that tensor.index is the index into it.
 static tensor_id next_weight(const struct model *m, struct graph *g)
 {
-    const struct model_weight *w = &m->weights[g->role_count[ROLE_WEIGHT]];
+    const struct model_weight *w = &m->weights[g->kind_count[TENSOR_WEIGHT]];
     return graph_weight(g, w->rows, w->columns, w->matrix, w->name);
 }
 

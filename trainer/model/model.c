@@ -143,7 +143,7 @@ uint64_t model_parameters(const struct model *m)
 
 void model_graph(const struct model *m, struct graph *g, enum model_use use, uint64_t positions)
 {
-    g->rope_table = graph_tensor(g, ROLE_STATE, STORAGE_F32, positions, m->config.head_dim, "rope_table");
+    g->rope_table = graph_tensor(g, TENSOR_STATE, STORAGE_F32, positions, m->config.head_dim, "rope_table");
     llama_graph(m, g, use);
 }
 

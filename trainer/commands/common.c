@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "commands/common.h"
+#include "formats/json_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *cache_folder(void)
+{
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    return xdg && *xdg ? path_join(xdg, "pumice/pipelines") : home ? path_join(home, ".cache/pumice/pipelines") : NULL;
+}
+
+// Where the loader found only an old software driver, the faster one is one command away.
+static void say_faster(const struct gpu_info *info)
+{
+    if (strstr(info->name, "llvmpipe") && info->driver_version < (26u << 22))
+        say("a faster software driver is at hand: tools/with-driver lavapipe-26 build/pumice ... (about four times as fast)");
+}
+
+struct gpu *device_open(const char *choice, struct error *e)
+{
+    char *folder = cache_folder();
+    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice, .cache_folder = folder}, e->text, sizeof e->text);
+    free(folder);
+    if (!gpu) return NULL;
+    const struct gpu_info *info = gpu_info(gpu);
+    say("device: %s (%s, %s)", info->name, gpu_type_name(info->type), info->driver);
+    for (int i = 0; info->quirks[i]; i++) say("  %s", info->quirks[i]);
+    if (info->type == GPU_SOFTWARE) {
+        say("this is a software device: it computes on the CPU");
+        say_faster(info);
+    }
+    return gpu;
+}
+
+int precision_parse(enum storage *storage, const char *word, const struct gpu_info *info, struct error *e)
+{
+    if (!word || strcmp(word, "auto") == 0) *storage = info->type == GPU_SOFTWARE ? STORAGE_F32 : STORAGE_BF16;
+    else if (strcmp(word, "f32") == 0) *storage = STORAGE_F32;
+    else if (strcmp(word, "bf16") == 0) *storage = STORAGE_BF16;
+    else return error_set(e, "--precision is %s; it is one of auto, f32, bf16", word);
+    return 0;
+}
+
+const char *storage_name(enum storage storage)
+{
+    return storage == STORAGE_BF16 ? "bf16" : "f32";
+}
+
+int evaluator_open(struct evaluator *v, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t longest,
+    struct error *e)
+{
+    *v = (struct evaluator){.bundle = bundle, .gpu = gpu};
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct blueprint_options o = {.positions = longest, .storage = storage, .optimizer = OPTIMIZER_NONE};
+    if (blueprint_choose(&v->blueprint, &bundle->model, &limits, &o, false, 0, e)) return -1;
+    v->session = session_open(&v->blueprint, &bundle->model, gpu, e);
+    if (v->session && model_load(&bundle->model, session_engine(v->session), 0, e) == 0) return 0;
+    evaluator_close(v);
+    return -1;
+}
+
+void evaluator_close(struct evaluator *v)
+{
+    session_close(v->session);
+    blueprint_free(&v->blueprint);
+    *v = (struct evaluator){0};
+}
+
+struct pack_item *source_items(const struct source *s)
+{
+    struct pack_item *items = mem_zero(s->count + 1, sizeof *items);
+    for (size_t i = 0; i < s->count; i++)
+        items[i] = (struct pack_item){s->rows[i].ids, s->rows[i].mask, s->rows[i].tokens, 0};
+    return items;
+}
+
+void print_json(cJSON *value)
+{
+    char *text = json_print(value, false);
+    puts(text);
+    free(text);
+    cJSON_Delete(value);
+}
