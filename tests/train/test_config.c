@@ -303,6 +303,8 @@ static void test_everything(void)
         c.stages[1].mix[0].source == 1 && c.stages[1].mix[0].amount == AMOUNT_PASSES && c.stages[1].mix[0].value == 4);
     CHECK(one->eval_count == 1 && one->max_length == 77 && one->dropout == 0.1);
     CHECK_STRING(one->eval[0].name, "g");
+    CHECK(cJSON_IsObject(two->eval[0].chat_template) && two->eval[0].metric == METRIC_NUMERIC &&
+          two->eval[1].path.count == 1);
     CHECK(two->eval_count == 2 && two->dropout == 0.25 && two->keep_optimizer && two->learning_rate == 0.1);
     config_free(&c);
 }

@@ -140,6 +140,14 @@ static void test_nested(void)
     CHECK(
         memcmp(share_rows(&other.stages[1], 1), share_rows(&again.stages[1], 1), 250 * sizeof(struct stage_row)) == 0);
     stages_free(&other);
+    // the draw is the source's own, by its name
+    struct config same = config_of("\"stages\": [{\"name\": \"a\", \"mix\": {\"math\": 0.5, \"code\": 0.5}}]");
+    struct stages halves = stages_of(&same, (const uint32_t[]){100, 100, 0});
+    int differ = 0;
+    for (int i = 0; i < 50; i++) differ += halves.stages[0].rows[i].row != halves.stages[0].rows[50 + i].row;
+    CHECK(differ > 0);
+    stages_free(&halves);
+    config_free(&same);
     // another seed does
     c.seed = 43;
     other = stages_of(&c, (const uint32_t[]){1000, 300, 0});
@@ -240,7 +248,27 @@ static void test_epochs(void)
         CHECK(memcmp(there, stage_cursor_rows(&cursor, step), stages_step(&s, step).count * sizeof *there) == 0);
         stage_cursor_free(&jump);
     }
+    // another seed, another order; a's first seven rows of 31
+    memcpy(a, stage_cursor_rows(&cursor, 0), sizeof a);
     stage_cursor_free(&cursor);
+    s.seed++;
+    stage_cursor_make(&cursor, &s);
+    CHECK(memcmp(a, stage_cursor_rows(&cursor, 0), sizeof a) != 0);
+    stage_cursor_free(&cursor);
+    stages_free(&s);
+    config_free(&c);
+}
+
+// Each stage has its own number of rows there: its max_length may leave others away.
+static void test_available(void)
+{
+    struct config c = config_of("\"stages\": [{\"name\": \"a\", \"mix\": {\"math\": 1}}, {\"name\": \"b\", \"mix\": "
+                                "{\"code\": 1, \"math\": 1}, \"max_length\": 9}]");
+    struct stages s;
+    struct error e;
+    CHECK(stages_make(&s, &c, (const uint32_t[]){5, 6, 7, 2, 3, 4}, &e) == 0);
+    CHECK(s.stages[0].row_count == 5 && s.stages[1].row_count == 5 && s.stages[1].shares[1].available == 2);
+    CHECK(s.stages[0].settings->max_length == 1024 && s.stages[1].settings->max_length == 9);
     stages_free(&s);
     config_free(&c);
 }
@@ -285,15 +313,16 @@ static void test_tokens(void)
 {
     struct config c = config_of("\"stages\": [{\"name\": \"a\", \"mix\": {\"math\": 2, \"code\": {\"rows\": 1}}}]");
     struct stages s = stages_of(&c, (const uint32_t[]){3, 2, 9});
-    static const uint32_t math[3] = {10, UINT32_MAX, 30}, code[2] = {100, 200}, math_trained[3] = {1, 2, 3},
-                          code_trained[2] = {50, 60};
+    static const struct conversation math[3] = {{.tokens = 10, .trained = 1}, {.tokens = UINT32_MAX, .trained = 2},
+        {.tokens = 30, .trained = 3}},
+                                     code[2] = {{.tokens = 100, .trained = 50}, {.tokens = 200, .trained = 60}};
     for (int again = 0; again < 2; again++)
-        stages_count_tokens(&s.stages[0], (const uint32_t *const[]){math, code, NULL},
-            (const uint32_t *const[]){math_trained, code_trained, NULL});
+        stages_count_tokens(&s.stages[0], (const struct conversation *const[]){math, code, NULL});
     uint32_t drawn = s.stages[0].rows[6].row;
     CHECK(
         s.stages[0].shares[0].tokens == 2 * (40 + (uint64_t)UINT32_MAX) && s.stages[0].shares[0].trained_tokens == 12);
-    CHECK(s.stages[0].shares[1].tokens == code[drawn] && s.stages[0].shares[1].trained_tokens == code_trained[drawn]);
+    CHECK(s.stages[0].shares[1].tokens == code[drawn].tokens &&
+          s.stages[0].shares[1].trained_tokens == code[drawn].trained);
     stages_free(&s);
     config_free(&c);
 }
@@ -315,8 +344,10 @@ static void test_manifest(void)
                   "[{\"name\": \"a\", \"mix\": {\"code\": 1}}, {\"name\": \"b\", \"mix\": {\"math\": 1, \"code\": "
                   "1}, \"max_steps\": 3}]");
     struct stages s = stages_of(&c, (const uint32_t[]){2, 1, 0});
-    const struct stage_identity math[2] = {{1, 5, 0}, {UINT64_C(0xfedcba9876543210), 1, 3}}, code[1] = {{255, 7, 0}};
-    const struct stage_identity *const identities[3] = {math, code, NULL};
+    const struct conversation math[2] = {{.hash = 1, .row = 5},
+        {.hash = UINT64_C(0xfedcba9876543210), .row = 1, .file = 3}},
+                              code[1] = {{.hash = 255, .row = 7}};
+    const struct conversation *const rows[3] = {math, code, NULL};
     char folder[] = "/tmp/pumice-stages-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     char *path = path_join(folder, "manifest-b.jsonl");
@@ -328,19 +359,19 @@ static void test_manifest(void)
         "{\"step\":2,\"epoch\":0,\"source\":\"code\",\"row\":0,\"file\":0,\"line\":7,\"hash\":\"00000000000000ff\"}\n"
         "{\"step\":3,\"epoch\":1,\"source\":\"math\",\"row\":0,\"file\":0,\"line\":5,\"hash\":\"0000000000000001\"}\n"
         "{\"step\":3,\"epoch\":1,\"source\":\"math\",\"row\":1,\"file\":3,\"line\":1,\"hash\":\"fedcba9876543210\"}\n";
-    CHECK(stages_manifest(&s, &c, 1, identities, path, &digest, &e) == 0);
+    CHECK(stages_manifest(&s, &c, 1, rows, path, &digest, &e) == 0);
     char *text = read_all(path);
     CHECK_STRING(text, want);
     CHECK(digest == fnv1a(FNV_START, want, strlen(want)));
-    CHECK(stages_manifest(&s, &c, 1, identities, path, &again, &e) == 0 && again == digest);
+    CHECK(stages_manifest(&s, &c, 1, rows, path, &again, &e) == 0 && again == digest);
     char *temporary = mem_format("%s.tmp", path);
     CHECK(access(temporary, F_OK) != 0);
-    CHECK(stages_manifest(&s, &c, 0, identities, path, NULL, &e) == 0); // the old one is replaced whole
+    CHECK(stages_manifest(&s, &c, 0, rows, path, NULL, &e) == 0); // the old one is replaced whole
     char *first = read_all(path);
     CHECK_STRING(first,
         "{\"step\":0,\"epoch\":0,\"source\":\"code\",\"row\":0,\"file\":0,\"line\":7,\"hash\":\"00000000000000ff\"}\n");
     CHECK(folder_remove(folder, &e) == 0);
-    CHECK(stages_manifest(&s, &c, 1, identities, path, &digest, &e) == -1);
+    CHECK(stages_manifest(&s, &c, 1, rows, path, &digest, &e) == -1);
     CHECK_ERROR(e, "manifest-b.jsonl.tmp: cannot be written");
     free(first);
     free(temporary);
@@ -357,6 +388,7 @@ int main(void)
     test_nested();
     test_amounts();
     test_epochs();
+    test_available();
     test_dmt_0();
     test_chain();
     test_tokens();

@@ -176,15 +176,15 @@ void stages_free(struct stages *s)
     *s = (struct stages){0};
 }
 
-void stages_count_tokens(struct stage *stage, const uint32_t *const *tokens, const uint32_t *const *trained)
+void stages_count_tokens(struct stage *stage, const struct conversation *const *rows)
 {
-    const struct stage_row *row = stage->rows;
+    const struct stage_row *at = stage->rows;
     for (size_t i = 0; i < stage->share_count; i++) {
         struct stage_share *share = &stage->shares[i];
         share->tokens = share->trained_tokens = 0;
-        for (uint32_t k = 0; k < share->rows; k++, row++) {
-            share->tokens += tokens[row->source][row->row];
-            share->trained_tokens += trained[row->source][row->row];
+        for (uint32_t k = 0; k < share->rows; k++, at++) {
+            share->tokens += rows[at->source][at->row].tokens;
+            share->trained_tokens += rows[at->source][at->row].trained;
         }
     }
 }
@@ -244,19 +244,19 @@ const struct stage_row *stage_cursor_rows(struct stage_cursor *c, uint64_t step)
 }
 
 static void write_rows(struct stage_cursor *cursor, const struct config *c, size_t stage,
-    const struct stage_identity *const *identities, FILE *file, uint64_t *digest)
+    const struct conversation *const *all, FILE *file, uint64_t *digest)
 {
     const struct stage *s = &cursor->stages->stages[stage];
     for (uint64_t step = s->first_step; step < s->first_step + s->steps; step++) {
         struct stage_step at = stages_step(cursor->stages, step);
         const struct stage_row *rows = stage_cursor_rows(cursor, step);
         for (uint32_t i = 0; i < at.count; i++) {
-            const struct stage_identity *id = &identities[rows[i].source][rows[i].row];
+            const struct conversation *row = &all[rows[i].source][rows[i].row];
             char line[320];
             int n = snprintf(line, sizeof line,
                 "{\"step\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"source\":\"%s\",\"row\":%" PRIu32 ",\"file\":%" PRIu32
-                ",\"line\":%" PRIu64 ",\"hash\":\"%016" PRIx64 "\"}\n",
-                step, at.epoch, c->sources[rows[i].source].name, rows[i].row, id->file, id->line, id->hash);
+                ",\"line\":%" PRIu32 ",\"hash\":\"%016" PRIx64 "\"}\n",
+                step, at.epoch, c->sources[rows[i].source].name, rows[i].row, row->file, row->row, row->hash);
             assert(n > 0 && (size_t)n < sizeof line); // names are short and need no escapes: config_read
             fwrite(line, 1, (size_t)n, file);
             *digest = fnv1a(*digest, line, (size_t)n);
@@ -265,7 +265,7 @@ static void write_rows(struct stage_cursor *cursor, const struct config *c, size
 }
 
 int stages_manifest(const struct stages *s, const struct config *c, size_t stage,
-    const struct stage_identity *const *identities, const char *path, uint64_t *digest, struct error *e)
+    const struct conversation *const *rows, const char *path, uint64_t *digest, struct error *e)
 {
     uint64_t hash = FNV_START;
     char *temporary = mem_format("%s.tmp", path), *folder = path_folder(path);
@@ -276,7 +276,7 @@ int stages_manifest(const struct stages *s, const struct config *c, size_t stage
     } else {
         struct stage_cursor cursor;
         stage_cursor_make(&cursor, s);
-        write_rows(&cursor, c, stage, identities, file, &hash);
+        write_rows(&cursor, c, stage, rows, file, &hash);
         stage_cursor_free(&cursor);
         bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
         if (fclose(file) != 0 || !written || rename(temporary, path) != 0) {

@@ -10,6 +10,7 @@
 #define PUMICE_STAGES_H
 
 #include "base.h"
+#include "data/conversation.h"
 #include "train/config.h"
 
 // Writes the stages that config.strategy stands for into config.stages; with STRATEGY_STAGES does nothing.
@@ -62,9 +63,9 @@ struct stages {
 int stages_make(struct stages *s, const struct config *c, const uint32_t *available, struct error *e);
 void stages_free(struct stages *s);
 
-// Adds up the tokens of one stage's shares. tokens and trained (sources): for each source an array with a number for
-// each row, the row's length and its trained tokens (pack_targets).
-void stages_count_tokens(struct stage *stage, const uint32_t *const *tokens, const uint32_t *const *trained);
+// Adds up the tokens of one stage's shares. rows (sources of the config): each source's conversations, (available) of
+// that stage; sources that the stage leaves out may be NULL.
+void stages_count_tokens(struct stage *stage, const struct conversation *const *rows);
 
 // A step, counted from 0 through all stages.
 struct stage_step {
@@ -91,18 +92,13 @@ void stage_cursor_free(struct stage_cursor *c);
 // The conversations of a step, (stages_step(step).count), the cursor's until the next call.
 const struct stage_row *stage_cursor_rows(struct stage_cursor *c, uint64_t step);
 
-// What stands for a row in the manifest.
-struct stage_identity {
-    uint64_t hash; // of its content
-    uint64_t line; // where it stands in its file, from 1
-    uint32_t file; // index into the source's files
-};
 // Writes a stage's manifest: a JSON line for every conversation in the order trained,
 //   {"step":0,"epoch":0,"source":"math","row":17,"file":0,"line":18,"hash":"0123456789abcdef"}
-// step counted through all stages. identities (sources): for each source an array with one for each row. The file is
-// complete when the stage begins; writing it again, after a kill at any instant too, gives the same bytes, or the data
-// have changed. `digest` (may be NULL) is FNV-1a 64 of the file: what a checkpoint keeps to notice that. 0 or -1.
+// step counted through all stages, row the place among the good rows from 0, line (or element of an array) from 1 in
+// the source's file, hash over tokens and mask. rows as for stages_count_tokens. The file is complete when the stage
+// begins; writing it again, after a kill at any instant too, gives the same bytes, or the data have changed. `digest`
+// (may be NULL) is FNV-1a 64 of the file: what a checkpoint keeps to notice that. 0, or -1 with the reason.
 int stages_manifest(const struct stages *s, const struct config *c, size_t stage,
-    const struct stage_identity *const *identities, const char *path, uint64_t *digest, struct error *e);
+    const struct conversation *const *rows, const char *path, uint64_t *digest, struct error *e);
 
 #endif
