@@ -24,8 +24,9 @@
 #define ULP_INVERSE_SQRT (2 * ULP)
 #define ULP_SQRT (4.5 * ULP)
 #define TINY 0x1p-100       // covers results flushed to 0 and sums of them
-#define EXACT -1.0          // as a bound: the very bits
-#define NON_FINITE INFINITY // as a wanted value: any NaN or infinity
+#define EXACT -1.0      // as a bound: the very bits (a NaN: any NaN)
+#define NON_FINITE -2.0 // as a bound: any NaN or infinity
+#define ANYTHING -3.0   // as a bound: may change
 
 enum stored { STORED_F32, STORED_BF16, STORED_WORD };
 
@@ -60,6 +61,10 @@ struct mutation {
     double number;
 };
 #define WORD(type, member) (offsetof(struct type, member) / 4)
+#define WRONG(test, where, word, how, number)                                                                          \
+    {                                                                                                                  \
+        test, #test ": " #word " " #how " " #number, where, word, how, number                                          \
+    }
 
 extern uint32_t run_group;                  // workgroup size of the runs to come
 extern const struct mutation *run_mutation; // applied to the runs to come, or NULL

@@ -21,7 +21,8 @@ static void rmsnorm_case(uint32_t rows, uint32_t alive, uint32_t first, uint32_t
     struct run r;
     run_begin(&r, "rmsnorm", STORE(1 << 1 | 1 << 2 | 1 << 3));
     run_constant(&r, LIVE_TOKENS);
-    struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns), *y = run_tensor(&r, rows, columns);
+    struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns),
+                 *y = run_tensor(&r, rows, columns);
     struct field *rstd = run_floats(&r, first + rows);
     struct rmsnorm_args args = {rows, columns, x->ld, y->ld, 0.125f, 0.75f, first};
     field_random(x, 0, alive, 2, &seed);
@@ -31,8 +32,8 @@ static void rmsnorm_case(uint32_t rows, uint32_t alive, uint32_t first, uint32_t
 
     double *want = malloc(sizeof *want * (size_t)rows * columns), scale[64];
     reference_rmsnorm(want, scale, x->value, w->value, (int)alive, (int)columns, args.epsilon, args.shift);
-    // The sum's terms are positive: a relative error of its additions and one product each. Half of it, and of the division
-    // and the addition of epsilon, reaches the root.
+    // The sum's terms are positive: a relative error of its additions and one product each. Half of it, and of the
+    // division and the addition of epsilon, reaches the root.
     double r_error = (run_sum_steps(columns) + 1 + 1) * ULP / 2 + ULP_DIVIDE / 2 + ULP_INVERSE_SQRT;
     for (uint32_t t = 0; t < alive; t++) {
         field_want(rstd, first + t, 0, scale[t], scale[t] * r_error);
@@ -72,8 +73,7 @@ static void rmsnorm_backward_case(uint32_t rows, uint32_t alive, uint32_t first,
     double *want = malloc(sizeof *want * count), *dw = calloc(columns, sizeof *dw), scale[64];
     reference_rmsnorm(want, scale, x->value, w->value, (int)alive, (int)columns, 0.125, args.shift);
     for (uint32_t t = 0; t < alive; t++) scale[t] = field_set(rstd, first + t, 0, scale[t]);
-    reference_rmsnorm_backward(
-        want, dw, x->value, w->value, scale, dy->value, (int)alive, (int)columns, args.shift);
+    reference_rmsnorm_backward(want, dw, x->value, w->value, scale, dy->value, (int)alive, (int)columns, args.shift);
     for (uint32_t t = 0; t < alive; t++) {
         const double *xt = x->value + t * columns, *dyt = dy->value + t * columns;
         double sizes = 0, mean = 0; // of the terms g x
@@ -176,8 +176,8 @@ static void column_sum_typical(void)
 
 #define GELU_K 1.5957691216057308
 
-// sigmoid(k(x)) and how far an f32 evaluation may be from it, relative. k of GELU has five roundings, two of them in its
-// constants; exp 3 + 2 |k|; then 1 + e and the division.
+// sigmoid(k(x)) and how far an f32 evaluation may be from it, relative. k of GELU has five roundings, two of them in
+// its constants; exp 3 + 2 |k|; then 1 + e and the division.
 static double sigmoid(double x, uint32_t activation, double *error)
 {
     double k = activation == ACTIVATION_SILU ? x : GELU_K * (x + 0.044715 * x * x * x);
@@ -192,7 +192,8 @@ static double glu_input(uint32_t i, uint64_t *seed)
     return i < sizeof special / sizeof *special ? special[i] : 6 * test_uniform(seed);
 }
 
-static void glu_case(bool backward, uint32_t rows, uint32_t alive, uint32_t first, uint32_t columns, uint32_t activation)
+static void glu_case(
+    bool backward, uint32_t rows, uint32_t alive, uint32_t first, uint32_t columns, uint32_t activation)
 {
     uint64_t seed = columns + rows;
     struct run r;
@@ -213,7 +214,8 @@ static void glu_case(bool backward, uint32_t rows, uint32_t alive, uint32_t firs
     run_args(&r, &args, sizeof args);
 
     double *want = malloc(sizeof *want * 2 * rows * columns);
-    if (!backward) reference_glu(want, gu->value, (int)alive, (int)columns, (enum reference_activation)activation);
+    if (!backward)
+        reference_glu(want, gu->value, (int)alive, (int)columns, (enum reference_activation)activation);
     else
         reference_glu_backward(
             want, gu->value, y->value, (int)alive, (int)columns, (enum reference_activation)activation);
@@ -229,10 +231,12 @@ static void glu_case(bool backward, uint32_t rows, uint32_t alive, uint32_t firs
             }
             double d = fabs(y->value[t * columns + c]);
             double *exact = want + t * 2 * columns + c;
-            field_want(dgu, t, columns + c, exact[columns], fabs(exact[columns]) * (s_error + 2 * ULP) + zero * d + TINY);
+            field_want(
+                dgu, t, columns + c, exact[columns], fabs(exact[columns]) * (s_error + 2 * ULP) + zero * d + TINY);
             // s + g s (e s) k': e s is 1 - s; e has exp's error, k' four roundings, the products four, the sum and the
             // products with d and u three.
-            double x = fmax(-16, fmin(16, g)), k = activation == ACTIVATION_SILU ? g : GELU_K * (x + 0.044715 * x * x * x);
+            double x = fmax(-16, fmin(16, g)),
+                   k = activation == ACTIVATION_SILU ? g : GELU_K * (x + 0.044715 * x * x * x);
             double slope = activation == ACTIVATION_SILU ? 1 : GELU_K * (1 + 3 * 0.044715 * x * x);
             double e_error = (3 + 2 * fmin(fabs(k), 80) + 5 * fmin(fabs(k), 80)) * ULP;
             double term = fabs(g * s * (1 - s) * slope);
@@ -255,7 +259,10 @@ static void glu_backward_typical(void)
 
 // ---- all of them -------------------------------------------------------------------------------------------------
 
-#define WRONG(test, where, word, how, number) {test, #test ": " #word " " #how " " #number, where, word, how, number}
+#define WRONG(test, where, word, how, number)                                                                          \
+    {                                                                                                                  \
+        test, #test ": " #word " " #how " " #number, where, word, how, number                                          \
+    }
 static const struct mutation mutations[] = {
     WRONG(rmsnorm_typical, IN_ARGS, WORD(rmsnorm_args, rows), ADD, -3),
     WRONG(rmsnorm_typical, IN_ARGS, WORD(rmsnorm_args, columns), ADD, -1),
@@ -363,7 +370,7 @@ int main(int argc, char **argv)
     const uint32_t *groups = run_group_sizes(&count, argc, argv);
     for (int i = 0; i < count; i++) {
         run_group = groups[i];
-        for (store_mask = 0; ; store_mask = ~0u) {
+        for (store_mask = 0;; store_mask = ~0u) {
             test_shapes();
             if (store_mask) break;
         }
