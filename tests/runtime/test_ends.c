@@ -35,6 +35,8 @@ static void close_all(void)
     gpu_close(gpu);
 }
 
+static bool free_list;
+
 static void driver_fails(void)
 {
     open_all(false);
@@ -42,7 +44,9 @@ static void driver_fails(void)
     add(list, kernel, y, x, b, 1);
     gpu_list_end(list);
     gpu_wait(gpu, gpu_submit(gpu, list));
-    VK(gpu, VK_ERROR_DEVICE_LOST + 0 * (int)sizeof(vkWaitSemaphores));
+    if (free_list) gpu_list_free(gpu, list);
+    VkResult result = VK_ERROR_DEVICE_LOST;
+    VK(gpu, result);
 }
 
 static void too_few_ranges(void)
@@ -131,14 +135,18 @@ int main(void)
     int status = run_child(close_all, text, sizeof text);
     CHECK_SAY(status == 0 && !strstr(text, "validation"), "status %x: %s", (unsigned)status, text);
 
-    status = run_child(driver_fails, text, sizeof text);
-    CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %x", (unsigned)status);
-    struct gpu_info first[GPU_MAX_DEVICES];
-    int count = gpu_list_devices(first, GPU_MAX_DEVICES, NULL, 0);
-    CHECK(strstr(text, "VK_ERROR_DEVICE_LOST") && strstr(text, "test_add"));
-    bool named = false;
-    for (int i = 0; i < count; i++) named |= strstr(text, first[i].name) != NULL;
-    CHECK_SAY(named, "%s", text);
+    struct gpu_info devices[GPU_MAX_DEVICES];
+    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, NULL, 0);
+    for (int freed = 0; freed < 2; freed++) {
+        free_list = freed;
+        status = run_child(driver_fails, text, sizeof text);
+        CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %x: %s", (unsigned)status, text);
+        CHECK_SAY(strstr(text, "result returned VK_ERROR_DEVICE_LOST") && strstr(text, "test_add"), "%s", text);
+        CHECK_SAY((strstr(text, "dispatch 0: test_add") == NULL) == freed, "%s", text);
+        bool named = false;
+        for (int i = 0; i < count; i++) named |= strstr(text, devices[i].name) != NULL;
+        CHECK_SAY(named, "%s", text);
+    }
 
     // A child of a process that has opened a device cannot use it, but these end before they come to the driver.
     open_all(false);

@@ -126,8 +126,12 @@ static void test_cache(void)
     snprintf(deep, sizeof deep, "%s/a/b", folder);
     CHECK(!use_cache());
     CHECK(files_in(deep) == 1);
+    struct stat first, second;
+    stat(file, &first);
     CHECK(use_cache());
     CHECK(files_in(deep) == 1);
+    stat(file, &second);
+    CHECK(first.st_ino == second.st_ino); // nothing new, not written again
     good = read_file(&good_bytes);
     bad = malloc(good_bytes + 1);
     uint64_t state = 3;
