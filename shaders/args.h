@@ -47,9 +47,9 @@ struct live_block {
     float gradient_scale;           // multiplies every gradient before norm and update (1 / loss scaling)
     // generation
     float temperature, top_p;
-    uint top_k, sample_step;
+    uint top_k;
     float rest1, rest2; // 1 - beta1, 1 - beta2, from the host's doubles (in f32, 1 - 0.999 is off by 1.3e-5 of itself)
-    uint reserved[7];
+    uint reserved[8];
 };
 
 #define ELEMENTS_A_LANE 32u
@@ -239,9 +239,11 @@ struct optimizer_args {
 };
 
 // ---- sampling -----------------------------------------------------------------------------------------------------
-// sample: the next token of each row of logits: temperature 0: arg max (smallest index among equals); else softmax at that
-// temperature over the top_k largest (0: all) and of those the smallest set whose sum reaches top_p, drawn with
-// word 0 of philox(counter = (slot row, sample_step, 0, 0), key = seed). Bindings 1 logits [rows, V], 2 token (uint [rows]).
+// sample: the next token of each row i < live.targets of logits: temperature 0: arg max (smallest index among equals);
+// else softmax at that temperature over the top_k largest (0: all) and of those the smallest set whose sum reaches top_p,
+// drawn with word 0 of philox(counter = (conversation[t], positions[t], 0, 0), key = seed), t = target_rows[i]: a draw
+// belongs to a place in a text, wherever in the batch it is made. Bindings 1 logits [rows, V], 2 token (uint [rows]),
+// 3 target_rows, 4 conversation, 5 positions (uint [T]).
 struct sample_args {
     uint rows, columns, ld;
 };

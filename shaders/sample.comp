@@ -19,6 +19,15 @@ TENSOR_IN(1, logits)
 layout(binding = 2, std430) writeonly buffer Token {
     uint token[];
 };
+layout(binding = 3, std430) readonly buffer Rows {
+    uint target_rows[];
+};
+layout(binding = 4, std430) readonly buffer Conversation {
+    uint conversation[];
+};
+layout(binding = 5, std430) readonly buffer Positions {
+    uint positions[];
+};
 
 #define LOWEST -3.4028235e38
 #define ALL 0xffffffffu
@@ -45,7 +54,7 @@ vec4 terms_before(vec4 terms, uvec4 k, uvec4 c, uint key, uint end)
 
 void main()
 {
-    if (GROUP_INDEX >= args.rows) return;
+    if (GROUP_INDEX >= live_rows(LIVE_TARGETS, args.rows, 0)) return;
     uint groups = (args.columns + 3) / 4;
     float most = LOWEST;
     for (uint i = LANE; i < groups; i += GROUP) most = max(most, max4(load(i)));
@@ -60,7 +69,8 @@ void main()
     }
 
     float sharpness = 1.0 / live.temperature;
-    uint random = philox(uvec4(GROUP_INDEX, live.sample_step, 0, 0), uvec2(live.seed_low, live.seed_high)).x;
+    uint t = target_rows[GROUP_INDEX];
+    uint random = philox(uvec4(conversation[t], positions[t], 0, 0), uvec2(live.seed_low, live.seed_high)).x;
     uint index_passes = uint(findMSB(args.columns)) / 2 + 1;
     uint kept_key = 0, kept_end = ALL; // what the question before has left
     for (uint question = 0; question < 3; question++) {

@@ -290,14 +290,16 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
     uint64_t seed = columns + rows;
     struct run r;
     run_begin(&r, "sample", STORE(1 << 1));
-    struct field *z = run_tensor(&r, rows, columns), *token = run_words(&r, rows + 1);
-    struct sample_args args = {rows, columns, z->ld};
+    struct field *z = run_tensor(&r, rows + 2, columns), *token = run_words(&r, rows + 3); // two rows are not live
+    struct field *which = run_words(&r, rows + 2), *conversation = run_words(&r, 3 * rows);
+    struct field *position = run_words(&r, 3 * rows);
+    struct sample_args args = {rows + 2, columns, z->ld};
+    r.live.targets = rows;
     r.live.temperature = temperature;
     r.live.top_k = top_k;
     r.live.top_p = top_p;
     r.live.seed_low = 11;
     r.live.seed_high = 12;
-    r.live.sample_step = 13;
     run_args(&r, &args, sizeof args);
     uint32_t *order = malloc(sizeof *order * columns), certain = 0;
     double *weight = malloc(sizeof *weight * columns);
@@ -306,8 +308,11 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
         for (uint32_t c = 0; c < columns; c++)
             logits[c] = (float)field_set(z, t, c, floor(6 * levels * test_uniform(&seed)) / levels);
         reference_sample_order(order, weight, logits, (int)columns, temperature > 0 ? temperature : 1);
-        uint32_t random[4];
-        reference_philox(random, (uint32_t[]){t, r.live.sample_step, 0, 0}, (uint32_t[]){11, 12});
+        uint32_t random[4], row = (uint32_t)field_set(which, t, 0, 3 * t + t % 3);
+        uint32_t counter[4] = {test_random(&seed) % 1000, test_random(&seed) % 1000};
+        field_set(conversation, row, 0, counter[0]);
+        field_set(position, row, 0, counter[1]);
+        reference_philox(random, counter, (uint32_t[]){11, 12});
         // The difference of logits d, 1 / temperature and their product have 1 + 2.5 + 1 roundings, exp 3 + 2 |d|.
         double sum = 0, error = 0;
         for (uint32_t i = 0; i < columns; i++) {
@@ -323,7 +328,7 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
     free(order);
     free(weight);
     free(logits);
-    run_check(&r, rows + 2);
+    run_check(&r, rows + 4);
     return certain;
 }
 
@@ -400,8 +405,9 @@ static const struct mutation mutations[] = {
     WRONG(sgd_typical, IN_LIVE, WORD(live_block, learning_rate), TIMES, 1.001),
     WRONG(sgd_typical, IN_LIVE, WORD(live_block, weight_decay), TIMES, 1.01),
     WRONG(sgd_typical, IN_LIVE, WORD(live_block, gradient_scale), TIMES, 1.001),
-    WRONG(sample_typical, IN_ARGS, WORD(sample_args, rows), ADD, -1),
-    WRONG(sample_typical, IN_ARGS, WORD(sample_args, rows), ADD, 1),
+    WRONG(sample_typical, IN_ARGS, WORD(sample_args, rows), ADD, -3),
+    WRONG(sample_typical, IN_LIVE, WORD(live_block, targets), ADD, -1),
+    WRONG(sample_typical, IN_LIVE, WORD(live_block, targets), ADD, 1),
     WRONG(sample_typical, IN_ARGS, WORD(sample_args, columns), ADD, -30),
     WRONG(sample_typical, IN_ARGS, WORD(sample_args, ld), ADD, 8),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, temperature), TIMES, 1.1),
@@ -409,7 +415,6 @@ static const struct mutation mutations[] = {
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_k), ADD, -1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_k), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_p), TIMES, 1.1),
-    WRONG(sample_typical, IN_LIVE, WORD(live_block, sample_step), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, seed_low), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, seed_high), ADD, 1),
     WRONG(sample_greedy, IN_ARGS, WORD(sample_args, columns), ADD, -30),

@@ -193,8 +193,8 @@ void graph_loss(struct graph *g, tensor_id x, tensor_id head)
 
 void graph_logits(struct graph *g, tensor_id x, tensor_id head)
 {
-    g->logits = graph_tensor(g, TENSOR_STATE, STORAGE_F32, g->tokens, graph_at(g, head)->rows, "logits");
-    g->sampled = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->tokens, "sampled");
+    g->logits = graph_tensor(g, TENSOR_STATE, STORAGE_F32, g->cache_slots, graph_at(g, head)->rows, "logits");
+    g->sampled = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->cache_slots, "sampled");
     struct node *n = add_node(g, OP_LOGITS);
     n->in[0] = x;
     n->in[1] = head;

@@ -122,7 +122,7 @@ tensor_id graph_dropout(struct graph *g, tensor_id x, tensor_id residual, uint32
 tensor_id graph_residual(struct graph *g, tensor_id x, tensor_id w, tensor_id residual, uint32_t site);
 // Cross-entropy of x head^T at the target rows, in chunks; sets g->loss and g->hit.
 void graph_loss(struct graph *g, tensor_id x, tensor_id head);
-// Logits [T, V] (f32) of the rows in target_rows; sets g->logits and g->sampled.
+// Logits (f32) and next tokens of the rows in target_rows, at most one a sequence; sets g->logits [slots, V], g->sampled.
 void graph_logits(struct graph *g, tensor_id x, tensor_id head);
 
 #endif

@@ -564,10 +564,11 @@ static void rows_call(struct program *p, const char *kernel, enum input index, t
     call_read(c, input(p, index));
     call_read(c, x);
     call_write(c, out);
-    struct rows_args args = {.rows = (uint32_t)p->graph->tokens, .columns = columns(p, x), .ldx = ld(p, x), .ldo = ld(p, out)};
+    uint64_t rows = at(p, out)->rows;
+    struct rows_args args = {.rows = (uint32_t)rows, .columns = columns(p, x), .ldx = ld(p, x), .ldo = ld(p, out)};
     call_args(c, &args, sizeof args);
-    call_groups(p, c, p->graph->tokens);
-    c->bytes = 2.0 * (double)p->graph->tokens * args.columns * element_bytes(p, x);
+    call_groups(p, c, rows);
+    c->bytes = 2.0 * (double)rows * args.columns * element_bytes(p, x);
 }
 
 // Target rows a chunk: its logits take at most 64 MiB, and the chunks are about equal.
@@ -629,18 +630,21 @@ static void loss_backward(struct program *p, const struct node *n)
 static void logits_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
 {
     (void)n;
-    uint64_t T = p->graph->tokens, C = columns(p, in[1]);
-    tensor_id x = program_scratch(p, p->graph->storage, T, C, "target rows");
+    uint64_t rows = at(p, out[0])->rows, C = columns(p, in[1]);
+    tensor_id x = program_scratch(p, p->graph->storage, rows, C, "target rows");
     rows_call(p, "gather_rows", INPUT_TARGET_ROWS, in[0], x);
-    struct product forward = {.layout = LAYOUT_NT, .a = value(x), .b = value(in[1]), .c = value(out[0]), .m = T,
+    struct product forward = {.layout = LAYOUT_NT, .a = value(x), .b = value(in[1]), .c = value(out[0]), .m = rows,
         .n = at(p, in[1])->rows, .k = C, .live_m = LIVE_TARGETS};
     product(p, &forward);
     struct call *c = call_begin(p, "sample");
     call_read(c, out[0]);
     call_write(c, out[1]);
-    struct sample_args args = {.rows = (uint32_t)T, .columns = columns(p, out[0]), .ld = ld(p, out[0])};
+    call_read(c, input(p, INPUT_TARGET_ROWS));
+    call_read(c, input(p, INPUT_CONVERSATION));
+    call_read(c, input(p, INPUT_POSITIONS));
+    struct sample_args args = {.rows = (uint32_t)rows, .columns = columns(p, out[0]), .ld = ld(p, out[0])};
     call_args(c, &args, sizeof args);
-    call_groups(p, c, T);
+    call_groups(p, c, rows);
 }
 
 const struct operator operators[OP_COUNT] = {
