@@ -1,5 +1,50 @@
 // SPDX-License-Identifier: MIT
-int main(void)
+//
+// pumice: fine-tunes language models on any Vulkan device. This file is the table of commands.
+#include "commands/list.h"
+
+#include <string.h>
+
+const struct command commands[] = {
+    {"devices", "lists the devices, their limits and what would be chosen", "[options]", NULL, "pumice devices --json",
+        command_devices},
+    {"plan", "stages, rows, tokens, steps and memory of a config, before anything runs", "CONFIG [options]",
+        "Needs no GPU: without a device the memory is planned for a common one.", "pumice plan configs/demo.json", command_plan},
+    {"train", "fine-tunes as a config says", "CONFIG [options]", NULL,
+        "pumice train configs/demo.json --set learning_rate=1e-5", command_train},
+    {"eval", "loss of a model on the trained tokens of data files", "--model MODEL --data FILE... [options]", NULL,
+        "pumice eval --model runs/demo --data data/math_test.jsonl", command_eval},
+    {"score", "an ability's score", "--model MODEL --data FILE --metric METRIC [options]", NULL,
+        "pumice score --model runs/demo --data data/math_test.jsonl --metric numeric", command_score},
+    {"generate", "text from a model, greedy or sampled", "--model MODEL (--prompt TEXT | --data FILE) [options]", NULL,
+        "pumice generate --model runs/demo --prompt \"What is 3 + 4?\"", command_generate},
+    {"tokenize", "ids and training mask of rows or of a text", "--model MODEL (--text TEXT | --data FILE) [options]", NULL,
+        "pumice tokenize --model runs/demo --text \"Hello\"", command_tokenize},
+    {0},
+};
+
+static int help(void)
 {
-    return 2;
+    printf("pumice fine-tunes language models on any Vulkan device.\n\nusage: pumice COMMAND [options]\n\n");
+    for (const struct command *c = commands; c->name; c++) printf("  %-10s %s\n", c->name, c->summary);
+    printf("\n`pumice COMMAND --help` explains a command and shows an example.\n"
+           "exit status: 0 done, 1 the input is at fault, 2 wrong usage, 3 the device or its driver failed, 130 interrupted\n");
+    return STATUS_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) return help(), STATUS_USAGE;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) return help();
+    const char *names[32];
+    size_t n = 0;
+    for (const struct command *c = commands; c->name; c++) {
+        if (strcmp(argv[1], c->name) == 0) return c->run(c, argc - 1, argv + 1);
+        names[n++] = c->name;
+    }
+    names[n] = NULL;
+    const char *near = nearest_name(argv[1], names);
+    if (near) say("pumice: there is no command %s; did you mean %s? (pumice --help)", argv[1], near);
+    else say("pumice: there is no command %s (pumice --help)", argv[1]);
+    return STATUS_USAGE;
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+//
+// devices: what the Vulkan loader offers, what each can do, and which one would be used.
+#include "commands/common.h"
+#include "commands/list.h"
+
+#include <cjson/cJSON.h>
+
+#include <string.h>
+
+static const char *element_name(enum gpu_element e)
+{
+    return e == GPU_F16 ? "f16" : e == GPU_BF16 ? "bf16" : "f32";
+}
+
+static cJSON *describe(const struct gpu_info *d)
+{
+    char text[64];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "index", d->index);
+    cJSON_AddStringToObject(o, "name", d->name);
+    cJSON_AddStringToObject(o, "driver", d->driver);
+    cJSON_AddStringToObject(o, "type", gpu_type_name(d->type));
+    snprintf(text, sizeof text, "%u.%u.%u", d->api_version >> 22 & 0x7f, d->api_version >> 12 & 0x3ff, d->api_version & 0xfff);
+    cJSON_AddStringToObject(o, "api", text);
+    cJSON_AddNumberToObject(o, "memory_bytes", (double)d->heap_bytes);
+    cJSON_AddBoolToObject(o, "unified_memory", d->unified);
+    cJSON_AddNumberToObject(o, "max_allocation_bytes", (double)d->max_allocation);
+    cJSON_AddNumberToObject(o, "max_storage_buffer_range", (double)d->max_range);
+    cJSON_AddNumberToObject(o, "max_shared_bytes", d->max_shared);
+    cJSON_AddNumberToObject(o, "max_workgroup_invocations", d->max_invocations);
+    cJSON_AddNumberToObject(o, "subgroup_size", d->subgroup_size);
+    cJSON_AddBoolToObject(o, "float16", d->float16);
+    cJSON_AddBoolToObject(o, "storage16", d->storage16);
+    cJSON *matrices = cJSON_AddArrayToObject(o, "matrix_units");
+    for (uint32_t i = 0; i < d->matrix_count; i++) {
+        const struct gpu_matrix *m = &d->matrices[i];
+        snprintf(text, sizeof text, "%ux%ux%u %s->%s", m->m, m->n, m->k, element_name(m->ab), element_name(m->c));
+        cJSON_AddItemToArray(matrices, cJSON_CreateString(text));
+    }
+    cJSON *quirks = cJSON_AddArrayToObject(o, "quirks");
+    for (int i = 0; i < 8 && d->quirks[i]; i++) cJSON_AddItemToArray(quirks, cJSON_CreateString(d->quirks[i]));
+    return o;
+}
+
+// The device that `auto` takes: discrete, then integrated, virtual, software; the first of equals.
+static int choice(const struct gpu_info *devices, int count)
+{
+    const enum gpu_type order[] = {GPU_DISCRETE, GPU_INTEGRATED, GPU_VIRTUAL, GPU_OTHER, GPU_SOFTWARE};
+    for (size_t t = 0; t < sizeof order / sizeof *order; t++)
+        for (int i = 0; i < count; i++)
+            if (devices[i].type == order[t]) return i;
+    return -1;
+}
+
+int command_devices(const struct command *c, int argc, char **argv)
+{
+    bool json = false;
+    const struct option options[] = {{"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
+    int status = options_parse(c, options, argc, argv, NULL, 0, 0);
+    if (status >= 0) return status;
+    static struct gpu_info devices[GPU_MAX_DEVICES];
+    struct error e = {0};
+    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = choice(devices, count);
+    if (json) {
+        cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "devices");
+        for (int i = 0; i < count; i++) {
+            cJSON *o = describe(&devices[i]);
+            cJSON_AddBoolToObject(o, "chosen", i == chosen);
+            cJSON_AddItemToArray(list, o);
+        }
+        print_json(out);
+    }
+    if (count == 0) {
+        say("pumice: %s; install a Vulkan driver (Debian: mesa-vulkan-drivers), or use tools/with-driver lavapipe-26 COMMAND",
+            e.text[0] ? e.text : "no Vulkan device was found");
+        return json ? STATUS_DONE : STATUS_DEVICE;
+    }
+    if (*e.text) say("%s", e.text);
+    for (int i = 0; !json && i < count; i++) {
+        const struct gpu_info *d = &devices[i];
+        printf("%c %d  %s\n     %s, %s, %.1f GB%s, subgroup %u, shared %u KiB\n", i == chosen ? '*' : ' ', d->index, d->name,
+            gpu_type_name(d->type), d->driver, (double)d->heap_bytes * 1e-9, d->unified ? " unified" : "", d->subgroup_size,
+            d->max_shared / 1024);
+        printf("     matrix units:");
+        for (uint32_t k = 0; k < d->matrix_count; k++)
+            printf(" %ux%ux%u %s->%s", d->matrices[k].m, d->matrices[k].n, d->matrices[k].k, element_name(d->matrices[k].ab),
+                element_name(d->matrices[k].c));
+        printf("%s\n", d->matrix_count ? "" : " none");
+        for (int k = 0; k < 8 && d->quirks[k]; k++) printf("     quirk: %s\n", d->quirks[k]);
+    }
+    if (!json) printf("* is what --device auto takes%s\n", devices[chosen].type == GPU_SOFTWARE ? " (a software device: it computes on the CPU)" : "");
+    return STATUS_DONE;
+}
