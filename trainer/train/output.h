@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+//
+// output.h: the folder a run writes to. One process owns it at a time, and one run for good.
+//
+//   .lock                 held by the process that trains; says which one
+//   OUTPUT_CONFIG         the config as the run understood it
+//   OUTPUT_LOG            a line a step (log.h)
+//   OUTPUT_EVENTS/        TensorBoard's copy of it
+//   checkpoint-<step>/    all that is needed to go on (checkpoint.h)
+//   model.safetensors, config.json, tokenizer files      the finished model, in Hugging Face's layout
+//
+// What has a name ending in .tmp is being written and of no use to anyone after a crash.
+#ifndef PUMICE_OUTPUT_H
+#define PUMICE_OUTPUT_H
+
+#include "base.h"
+
+#define OUTPUT_LOCK ".lock"
+#define OUTPUT_CONFIG "pumice_config.json"
+#define OUTPUT_LOG "log.jsonl"
+#define OUTPUT_EVENTS "runs"
+
+struct output;
+
+// Makes the folder if it is missing and locks it; the lock dies with the process, however it ends. A file system
+// without locks is used with a warning.
+//
+// resume false: refused when the folder holds a run that has begun (a checkpoint, a line in the log), or files that the
+// finished model would replace. resume true: refused only in the latter case, and only without a log and without a
+// checkpoint, as then they are no run's of ours; *resumable says whether there is a checkpoint to go on from, or the
+// run starts afresh. NULL with the reason, which names the process that holds the folder if one does.
+struct output *output_open(const char *folder, bool resume, bool *resumable, struct error *e);
+void output_close(struct output *o); // NULL is fine
+
+#endif
