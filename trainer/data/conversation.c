@@ -160,7 +160,7 @@ int conversation_make(
     if (failed) return -1;
     size_t count = m->tokens.count;
     for (size_t i = 0; i < count; i++) trained += m->mask[i];
-    if (!trained) {
+    if (!trained && !(m->as_is && count)) {
         if (cut)
             return error_set(e, "it is longer than max_length (%u), with nothing to train on before", m->max_length);
         return error_set(e, "none of its %zu tokens is to be trained", count);

@@ -27,7 +27,7 @@ struct conversation_maker {
     const struct template *template;   // set by the caller
     const struct tokenizer *tokenizer; // set by the caller
     uint32_t max_length;               // set by the caller; 0: no limit
-    bool as_is;                        // set by the caller: `text` rows get nothing added
+    bool as_is; // set by the caller: `text` rows get nothing added, and no row needs a trained token
     struct rendering rendering;
     struct tokens tokens;
     uint8_t *mask; // (mask_capacity)

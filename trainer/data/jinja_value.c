@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define ARENA_LIMIT ((size_t)1 << 30) // a template that makes more than this runs away
+#define ARENA_LIMIT ((size_t)1 << 28) // a template that makes more than this runs away
 
 void machine_fail(struct machine *m, uint32_t line, const char *format, ...)
 {

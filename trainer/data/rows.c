@@ -504,6 +504,7 @@ int row_parse(struct row *row, struct arena *a, const char *text, size_t bytes, 
     }
     if (check_escapes(a, &text, bytes, e) != 0) return -1;
     cJSON *object = cJSON_ParseWithLengthOpts(text, bytes, &end, 0);
+    while (object && end < text + bytes && is_space((uint8_t)*end)) end++;
     int failed;
     if (object && end == text + bytes)
         failed = read_row(row, a, object, e);

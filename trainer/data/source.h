@@ -19,7 +19,7 @@ struct source_options {
     size_t max_rows;     // usable rows to take, from the first; 0: all
     bool strict;         // the first bad row is an error
     bool keep_rows;      // keep the rows as read too (`raw`), also those that have nothing to train, only a prompt
-    bool as_is;          // `text` rows get no begin and end token
+    bool as_is;          // `text` rows get no begin and end token, and no row needs a trained token
     unsigned threads;    // 0: as many as the machine has cores; the result does not depend on it
 };
 

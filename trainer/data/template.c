@@ -306,11 +306,14 @@ static int probe(struct template *t, struct error *e)
     struct arena scratch = {0};
     bool seen[2] = {false, false};
     int failed = jinja_render(t->program, &out, &scratch, &(struct jinja_input){messages, 2, false, t->bos, t->eos}, e);
-    for (size_t i = 0; !failed && i < out.count; i++)
+    size_t answer_end = 0;
+    for (size_t i = 0; !failed && i < out.count; i++) {
         if (out.runs[i].origin) seen[out.runs[i].origin - 1] = true;
+        if (out.runs[i].origin == 2) answer_end = out.runs[i].end;
+    }
     if (!failed && (!seen[0] || !seen[1]))
         failed = error_set(e, "it leaves out the %s's words", seen[0] ? "assistant" : "user");
-    if (!failed && out.runs[out.count - 1].origin == 2)
+    if (!failed && strspn(out.text.data + answer_end, " \t\r\n") == out.text.bytes - answer_end)
         add_note(t, "it writes nothing after an answer, so nothing teaches the model to stop");
     if (!failed && strstr(t->source, "strftime_now"))
         add_note(t, "it asks for the date and is told 26 July 2024, so that a run does not depend on the day");
@@ -346,8 +349,8 @@ static int open_auto(struct template *t, const struct tokenizer *tokenizer, stru
     if (own) {
         t->name = mem_string("checkpoint");
         t->source = mem_string(own);
-        if (compile(t, e) == 0) return 0;
-        struct error why = *e;
+        struct error why;
+        if (compile(t, &why) == 0) return 0;
         return error_set(e, "%s; set \"chat_template\" to %s", why.text, CHOICES);
     }
     bool tokens = tokenizer_find(tokenizer, "<|im_start|>") >= 0 && tokenizer_find(tokenizer, "<|im_end|>") >= 0;
