@@ -57,7 +57,7 @@ static double scalar(const cJSON *json, const char *key)
 static struct step_settings settings_of(const struct golden *g, uint64_t update, double rate)
 {
     const cJSON *o = cJSON_GetObjectItem(g->json, "optimizer");
-    return (struct step_settings){.learning_rate = rate < 0 ? scalar(o, "learning_rate") : rate,
+    return (struct step_settings){.optimizer = OPTIMIZER_ADAMW, .learning_rate = rate < 0 ? scalar(o, "learning_rate") : rate,
         .beta1 = scalar(o, "adam_beta1"),
         .beta2 = scalar(o, "adam_beta2"),
         .epsilon = scalar(o, "adam_epsilon"),

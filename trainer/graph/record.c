@@ -256,6 +256,7 @@ static void touch(struct touched *t, struct gpu_range range, bool writes)
 struct replay {
     struct engine *engine;
     const struct program *program; // NULL: an update
+    enum optimizer optimizer;      // of an update
     const struct plan *plan;
     struct gpu_memory *input;         // on the device: live block, then the input arrays
     uint64_t input_at[INPUT_COUNT], input_bytes;
@@ -390,7 +391,7 @@ static void record_update(struct replay *r, struct gpu_list *list, struct touche
     struct norm_args norm = {.count = (uint32_t)partials};
     record_update_call(r, list, touched, "norm_finish", (struct gpu_range[]){partial, result}, (bool[]){false, true}, 2, &norm,
         sizeof norm, 1, 0);
-    bool adamw = g->optimizer == OPTIMIZER_ADAMW;
+    bool adamw = r->optimizer == OPTIMIZER_ADAMW;
     for (int b = 0; b < g->layout.blocks; b++) {
         const struct weight_block *w = &g->layout.block[b];
         for (uint64_t first = 0; w->trainable && first < w->elements; first += piece) {
@@ -484,11 +485,11 @@ struct replay *replay_make(struct engine *g, const struct program *p, const stru
     return replay_finish(r, timed, e);
 }
 
-struct replay *replay_make_update(struct engine *g, struct error *e)
+struct replay *replay_make_update(struct engine *g, enum optimizer optimizer, struct error *e)
 {
-    assert(g->optimizer != OPTIMIZER_NONE);
+    assert(optimizer == OPTIMIZER_SGD || optimizer == g->optimizer);
     struct replay *r = mem_zero(1, sizeof *r);
-    *r = (struct replay){.engine = g, .input_bytes = PLAN_ALIGNMENT};
+    *r = (struct replay){.engine = g, .optimizer = optimizer, .input_bytes = PLAN_ALIGNMENT};
     add_result(r, 3, (struct gpu_range){g->result, 0, sizeof(struct step_result)});
     return replay_finish(r, false, e);
 }

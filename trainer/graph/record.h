@@ -36,8 +36,8 @@ void engine_reserve(struct engine *engine, const struct plan *plan);
 struct replay;
 // The program and the plan outlive the replay.
 struct replay *replay_make(struct engine *engine, const struct program *p, const struct plan *plan, bool timed, struct error *e);
-// The update of all trainable weights: norm, clip, optimizer.
-struct replay *replay_make_update(struct engine *engine, struct error *e);
+// The update of all trainable weights: norm, clip, optimizer. SGD runs on an engine with moments too.
+struct replay *replay_make_update(struct engine *engine, enum optimizer optimizer, struct error *e);
 void replay_free(struct engine *engine, struct replay *r);
 
 // Two slots take turns, so that the host writes one while the device works on the other. Waits until the slot is free.

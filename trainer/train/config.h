@@ -124,6 +124,7 @@ struct config {
     uint64_t save_steps, save_total_limit; // limit 0: keep all
     enum config_precision save_dtype;      // PRECISION_F32 or PRECISION_BF16
     bool load_best_model_at_end;
+    bool eval_on_start; // an evaluation before the first step
 
     struct config_settings settings; // as written at the top; each stage has its own copy
     struct config_stage *stages;     // (stage_count), always explicit

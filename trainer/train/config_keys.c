@@ -131,6 +131,8 @@ const struct config_key config_keys[] = {
      .resume = RESUME_ALLOWED, .help = "checkpoints to keep; 0 = all"},
     {"save_dtype", KEY_ENUM, RUN(save_dtype), .standard = "\"bf16\"", .values = saved,
      .help = "of the model files written"},
+    {"eval_on_start", KEY_BOOL, RUN(eval_on_start), .standard = "false", .resume = RESUME_ALLOWED,
+     .help = "evaluate before the first step too"},
     {"load_best_model_at_end", KEY_BOOL, RUN(load_best_model_at_end), .standard = "false",
      .resume = RESUME_ALLOWED, .help = "the final model is the checkpoint of the lowest mean eval loss"},
     {"stages", KEY_STAGES, RUN(stages),

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+//
+// plan: what a config would do: stages, rows, tokens, steps, memory; without a device too.
+#include "commands/common.h"
+#include "commands/list.h"
+#include "train/run.h"
+
+#include <cjson/cJSON.h>
+
+#include <stdlib.h>
+
+static cJSON *stages_result(const struct dataset *d)
+{
+    cJSON *stages = cJSON_CreateArray();
+    for (size_t k = 0; k < d->stages.count; k++) {
+        const struct stage *s = &d->stages.stages[k];
+        cJSON *o = cJSON_CreateObject(), *sources = cJSON_CreateArray();
+        cJSON_AddStringToObject(o, "name", s->name);
+        cJSON_AddNumberToObject(o, "rows", s->row_count);
+        cJSON_AddNumberToObject(o, "steps_per_epoch", (double)s->steps_per_epoch);
+        cJSON_AddNumberToObject(o, "steps", (double)s->steps);
+        for (size_t i = 0; i < s->share_count; i++) {
+            const struct stage_share *share = &s->shares[i];
+            cJSON *p = cJSON_CreateObject();
+            cJSON_AddStringToObject(p, "name", share->name);
+            cJSON_AddNumberToObject(p, "available", share->available);
+            cJSON_AddNumberToObject(p, "rows", share->rows);
+            cJSON_AddNumberToObject(p, "tokens", (double)share->tokens);
+            cJSON_AddNumberToObject(p, "trained_tokens", (double)share->trained_tokens);
+            cJSON_AddItemToArray(sources, p);
+        }
+        cJSON_AddItemToObject(o, "sources", sources);
+        cJSON_AddItemToArray(stages, o);
+    }
+    return stages;
+}
+
+static void print_stages(const struct dataset *d)
+{
+    cJSON *explicit = config_stages_json(d->config);
+    char *text = cJSON_PrintUnformatted(explicit);
+    printf("stages: %s\n", text);
+    free(text);
+    cJSON_Delete(explicit);
+    for (size_t k = 0; k < d->stages.count; k++) {
+        const struct stage *s = &d->stages.stages[k];
+        printf("\nstage %zu %s: %u rows, %llu steps an epoch, %llu steps\n", k + 1, s->name, s->row_count,
+            (unsigned long long)s->steps_per_epoch, (unsigned long long)s->steps);
+        printf("  %-20s %10s %10s %12s %12s %8s\n", "source", "available", "rows", "tokens", "trained", "share");
+        uint64_t all = 0;
+        for (size_t i = 0; i < s->share_count; i++) all += s->shares[i].tokens;
+        for (size_t i = 0; i < s->share_count; i++) {
+            const struct stage_share *p = &s->shares[i];
+            printf("  %-20s %10u %10u %12llu %12llu %7.2f%%\n", p->name, p->available, p->rows, (unsigned long long)p->tokens,
+                (unsigned long long)p->trained_tokens, 100.0 * (double)p->tokens / (double)(all ? all : 1));
+        }
+    }
+}
+
+// One row of the first stage as the model will see it, with what is trained marked.
+static void print_example(const struct dataset *d, const struct bundle *b)
+{
+    const struct stage *s = &d->stages.stages[0];
+    const struct stage_row *row = &s->rows[0];
+    struct text text = {0};
+    conversation_print(&text, &dataset_cut(d, 0)->rows[row->source][row->row], b->tokenizer, 200);
+    printf("\nfirst row of %s ([+ +] marks what is trained):\n%s\n", s->name, text.data);
+    text_free(&text);
+}
+
+int command_plan(const struct command *c, int argc, char **argv)
+{
+    const char *path = NULL, *device = NULL;
+    struct option_list sets = {0};
+    bool json = false;
+    const struct option options[] = {{"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys"},
+        {"device", OPTION_TEXT, &device, "DEVICE", "plan the memory for this device (default: the config's)"},
+        {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
+    int status = options_parse(c, options, argc, argv, &path, 1, 1);
+    if (status >= 0) return free(sets.words), status;
+
+    struct error e = {0};
+    struct config config = {0};
+    struct bundle bundle = {0};
+    struct dataset data = {0};
+    struct blueprint blueprint = {0};
+    struct gpu_info info;
+    bool found = false, ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
+    if (ok && config.notes && !json) say("%s", config.notes);
+    ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, true, &e) == 0;
+    if (ok) found = run_device_info(&info, device ? device : config.device);
+    struct limits limits = limits_of(found ? &info : NULL);
+    ok = ok && run_blueprint(&blueprint, &config, &data, &bundle, &limits, &e) == 0;
+    if (ok) {
+        const struct memory_sum *m = &blueprint.memory;
+        if (json) {
+            cJSON *out = cJSON_CreateObject();
+            cJSON_AddItemToObject(out, "stages", stages_result(&data));
+            cJSON_AddNumberToObject(out, "parameters", (double)blueprint.layout.parameters);
+            cJSON_AddNumberToObject(out, "trainable", (double)blueprint.layout.trainable);
+            cJSON_AddNumberToObject(out, "micro_batch_tokens", blueprint.options.budget);
+            cJSON_AddBoolToObject(out, "gradient_checkpointing", blueprint.options.checkpoint);
+            cJSON_AddStringToObject(out, "precision", storage_name(blueprint.options.storage));
+            cJSON_AddStringToObject(out, "device", found ? info.name : "none: limits of a common GPU");
+            cJSON *memory = cJSON_AddObjectToObject(out, "memory");
+            cJSON_AddNumberToObject(memory, "weights", (double)m->weights);
+            cJSON_AddNumberToObject(memory, "gradients", (double)m->gradients);
+            cJSON_AddNumberToObject(memory, "optimizer", (double)m->optimizer);
+            cJSON_AddNumberToObject(memory, "activations", (double)m->activations);
+            cJSON_AddNumberToObject(memory, "scratch", (double)m->scratch);
+            cJSON_AddNumberToObject(memory, "total", (double)m->total);
+            print_json(out);
+        } else {
+            print_stages(&data);
+            printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products f32, saved as %s\n",
+                (double)blueprint.layout.parameters * 1e-6, (double)blueprint.layout.trainable * 1e-6,
+                storage_name(blueprint.options.storage), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
+            printf("device: %s\n", found ? info.name : "none found; limits of a common GPU");
+            printf("micro-batches of %u tokens%s\n", blueprint.options.budget,
+                blueprint.options.checkpoint ? ", layers recomputed" : "");
+            printf("memory: weights %.1f MB, gradients %.1f, optimizer %.1f, activations %.1f, scratch %.1f; total %.1f MB\n",
+                (double)m->weights * 1e-6, (double)m->gradients * 1e-6, (double)m->optimizer * 1e-6, (double)m->activations * 1e-6,
+                (double)m->scratch * 1e-6, (double)m->total * 1e-6);
+            print_example(&data, &bundle);
+        }
+    }
+    status = ok ? STATUS_DONE : fail(&e);
+    blueprint_free(&blueprint);
+    dataset_close(&data);
+    bundle_close(&bundle);
+    config_free(&config);
+    free(sets.words);
+    return status;
+}

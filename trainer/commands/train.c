@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// train: the run.
+#include "commands/common.h"
+#include "commands/list.h"
+#include "train/run.h"
+
+#include <stdlib.h>
+
+int command_train(const struct command *c, int argc, char **argv)
+{
+    const char *path = NULL, *device = NULL;
+    struct option_list sets = {0};
+    bool json = false, resume = false;
+    const struct option options[] = {{"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint in output_dir, to the same bits"},
+        {"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys (--set learning_rate=1e-5 sources.math.max_rows=100)"},
+        {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},
+        {"json", OPTION_FLAG, &json, NULL, "the last line of log.jsonl on stdout"}, {0}};
+    int status = options_parse(c, options, argc, argv, &path, 1, 1);
+    if (status >= 0) return free(sets.words), status;
+
+    struct error e = {0};
+    struct config config = {0};
+    struct gpu *gpu = NULL;
+    struct run_outcome out = {0};
+    bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
+    if (ok && config.notes) say("%s", config.notes);
+    ok = ok && (gpu = device_open(device ? device : config.device, &e)) && run_train(&config, gpu, resume, &out, &e) == 0;
+    if (json && out.last_line) puts(out.last_line);
+    if (ok && !out.interrupted) say("done: the model is in %s", config.output_dir);
+    status = !ok ? fail(&e) : out.interrupted ? STATUS_INTERRUPTED : STATUS_DONE;
+    free(out.last_line);
+    if (gpu) gpu_close(gpu);
+    config_free(&config);
+    free(sets.words);
+    return status;
+}

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+#include "train/run.h"
+
+#include "train/checkpoint.h"
+#include "train/log.h"
+#include "train/output.h"
+#include "train/schedule.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool run_device_info(struct gpu_info *info, const char *choice)
+{
+    char error[1024];
+    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice}, error, sizeof error);
+    if (!gpu) return false;
+    *info = *gpu_info(gpu);
+    gpu_close(gpu);
+    return true;
+}
+
+static enum optimizer optimizer_of(const struct config *c)
+{
+    for (size_t k = 0; k < c->stage_count; k++)
+        if (c->stages[k].settings.optim == OPTIM_ADAMW) return OPTIMIZER_ADAMW;
+    return OPTIMIZER_SGD;
+}
+
+static struct blueprint_options blueprint_options_of(const struct config *c, const struct dataset *d, const struct limits *limits)
+{
+    struct blueprint_options o = {.budget = (uint32_t)c->micro_batch_tokens, .positions = d->longest,
+        .checkpoint = c->gradient_checkpointing == CHOICE_TRUE, .optimizer = optimizer_of(c)};
+    o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && !limits->software) ? STORAGE_BF16 : STORAGE_F32;
+    for (size_t k = 0; k < c->stage_count; k++) o.dropout = o.dropout || c->stages[k].settings.dropout > 0;
+    return o;
+}
+
+int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
+    const struct limits *limits, struct error *e)
+{
+    struct blueprint_options o = blueprint_options_of(c, d, limits);
+    if (o.budget && o.budget < d->longest)
+        return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
+            d->longest);
+    return blueprint_choose(b, &bundle->model, limits, &o, c->gradient_checkpointing == CHOICE_AUTO, d->step_tokens, e);
+}
+
+// ---- interruption ------------------------------------------------------------------------------------------------
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int number)
+{
+    stop_asked = 1;
+    signal(number, SIG_DFL); // a second ctrl-C ends the program at once; the last checkpoint stays whole
+}
+
+// ---- the run -----------------------------------------------------------------------------------------------------
+
+struct run {
+    const struct config *config;
+    struct gpu *gpu;
+    struct bundle bundle;
+    struct dataset data;
+    struct blueprint blueprint;
+    struct session *session;
+    struct output *output;
+    struct log *log;
+    struct run_state state;
+    struct stage_cursor cursor;
+    uint64_t saved;      // step of the newest checkpoint, UINT64_MAX: none
+    double step_began;   // clock
+    struct source_sum *sums; // (sources)
+    const char **names;      // (sources)
+};
+
+static const struct stage *stage_at(const struct run *r, size_t stage)
+{
+    return &r->data.stages.stages[stage];
+}
+
+// The folder's manifests are written before the first step and compared on resume: other data are another run.
+static int write_manifests(struct run *r, bool resumed, struct error *e)
+{
+    size_t count = r->data.stages.count;
+    uint64_t *digests = mem_zero(count, sizeof *digests);
+    int status = 0;
+    for (size_t k = 0; k < count && status == 0; k++) {
+        char *path = mem_format("%s/manifest-%zu-%s.jsonl", r->config->output_dir, k + 1, stage_at(r, k)->name);
+        status = stages_manifest(&r->data.stages, r->config, k, dataset_cut(&r->data, k)->rows, path, &digests[k], e);
+        if (status == 0 && resumed && (k >= r->state.digest_count || r->state.digests[k] != digests[k]))
+            status = error_set(e, "%s: the data of stage %s have changed since the run began; restore them, or start a new run in "
+                "another output_dir", r->config->output_dir, stage_at(r, k)->name);
+        free(path);
+    }
+    free(r->state.digests);
+    r->state.digests = digests;
+    r->state.digest_count = count;
+    return status;
+}
+
+static int save(struct run *r, struct error *e)
+{
+    if (r->saved == r->state.step) return 0;
+    if (log_sync(r->log, e)) return -1;
+    r->state.log_bytes = log_bytes(r->log);
+    r->state.total_steps = r->data.stages.steps;
+    const struct config *c = r->config;
+    if (checkpoint_save(c->output_dir, &r->state, &r->bundle, session_engine(r->session), optimizer_of(c) == OPTIMIZER_ADAMW,
+            c->save_dtype != PRECISION_F32, e))
+        return -1;
+    r->saved = r->state.step;
+    uint64_t keep = c->load_best_model_at_end ? r->state.best_step : UINT64_MAX;
+    return checkpoint_prune(c->output_dir, c->save_total_limit, keep, e);
+}
+
+static int evaluate(struct run *r, size_t stage, struct error *e)
+{
+    const struct config_settings *s = &r->config->stages[stage].settings;
+    size_t count = s->eval_count;
+    if (!count) return 0;
+    const char **names = mem_zero(count, sizeof *names);
+    double *losses = mem_zero(count, sizeof *losses), *scores = mem_zero(count, sizeof *scores), mean = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct eval_set *set = dataset_eval(&r->data, stage, i);
+        const struct source *rows = &set->source;
+        struct pack_item *items = mem_zero(rows->count + 1, sizeof *items);
+        struct eval_outcome *out = mem_zero(rows->count + 1, sizeof *out);
+        uint32_t used = 0;
+        for (size_t k = 0; k < rows->count; k++) // rows that hold only a prompt have no loss
+            if (rows->rows[k].tokens) items[used++] = (struct pack_item){rows->rows[k].ids, rows->rows[k].mask, rows->rows[k].tokens, 0};
+        session_eval(r->session, items, used, r->config->packing, out);
+        uint64_t trained = 0;
+        for (uint32_t k = 0; k < used; k++) {
+            losses[i] += out[k].loss;
+            trained += out[k].trained;
+        }
+        losses[i] = trained ? losses[i] / (double)trained : NAN;
+        mean += losses[i] / (double)count;
+        names[i] = set->entry->name;
+        scores[i] = NAN;
+        free(items);
+        free(out);
+    }
+    int status = log_eval(r->log, r->state.step, stage_at(r, stage)->name, names, losses, scores, count, e);
+    if (r->state.best_step == UINT64_MAX || mean < r->state.best_loss) {
+        r->state.best_loss = mean;
+        r->state.best_step = r->state.step;
+    }
+    free(names);
+    free(losses);
+    free(scores);
+    return status;
+}
+
+// What a stage change does to the optimizer: a fresh one, unless the stage keeps the one before.
+static void begin_stage(struct run *r, size_t stage)
+{
+    const struct stage *s = stage_at(r, stage);
+    log_clear(r->log);
+    say("stage %zu of %zu, %s: %u rows, %llu steps", stage + 1, r->data.stages.count, s->name, s->row_count,
+        (unsigned long long)s->steps);
+    if (stage == 0 || s->settings->keep_optimizer) return;
+    engine_zero_moments(session_engine(r->session));
+    r->state.update = 0;
+}
+
+static int step(struct run *r, const struct stage_step *at, bool last, struct error *e)
+{
+    const struct config *c = r->config;
+    const struct stage *stage = stage_at(r, at->stage);
+    const struct config_settings *s = stage->settings;
+    const struct stage_row *rows = stage_cursor_rows(&r->cursor, r->state.step);
+    struct pack_item *items = mem_alloc(at->count * sizeof *items);
+    for (uint32_t i = 0; i < at->count; i++) {
+        const struct conversation *row = &dataset_cut(&r->data, at->stage)->rows[rows[i].source][rows[i].row];
+        items[i] = (struct pack_item){row->ids, row->mask, row->tokens, rows[i].source};
+    }
+    struct schedule schedule = schedule_make(s, stage->chain_steps);
+    double rate = schedule_rate(&schedule, stage->chain_first + at->step);
+    struct step_settings settings = {.optimizer = s->optim == OPTIM_SGD ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, .learning_rate = rate,
+        .beta1 = s->adam_beta1, .beta2 = s->adam_beta2, .epsilon = s->adam_epsilon, .weight_decay = s->weight_decay,
+        .max_norm = s->max_grad_norm, .dropout = at->step >= s->dropout_start_step ? s->dropout : 0,
+        .update = r->state.update + 1, .seed = c->seed, .step = r->state.step, .packing = c->packing};
+    memset(r->sums, 0, c->source_count * sizeof *r->sums);
+    struct step_outcome out;
+    session_step(r->session, items, at->count, &settings, &out, r->sums);
+    free(items);
+    r->state.step++;
+    if (!out.skipped) r->state.update++;
+    r->state.hash = fnv1a(fnv1a(r->state.hash, &out.loss, sizeof out.loss), &out.grad_norm, sizeof out.grad_norm);
+    double now = clock_seconds();
+    const struct log_step line = {.step = r->state.step, .stage = stage->name,
+        .epoch = (double)(at->step + 1) / (double)stage->steps_per_epoch, .loss = (double)out.loss, .grad_norm = (double)out.grad_norm,
+        .learning_rate = rate, .skipped = out.skipped, .conversations = at->count, .tokens = out.tokens,
+        .trained_tokens = out.trained, .seconds = now - r->step_began, .sources = r->sums, .source_names = r->names,
+        .source_count = c->source_count, .hash = r->state.hash, .total_steps = r->data.stages.steps};
+    r->step_began = now;
+    r->state.epoch = line.epoch;
+    return log_step(r->log, &line, last || r->state.step % c->logging_steps == 0, e);
+}
+
+static bool due(enum config_when when, uint64_t every, uint64_t step, bool epoch_end)
+{
+    return when == WHEN_EPOCH ? epoch_end : when == WHEN_STEPS && every && step % every == 0;
+}
+
+static int train(struct run *r, struct run_outcome *out, struct error *e)
+{
+    const struct config *c = r->config;
+    uint64_t total = r->data.stages.steps;
+    r->step_began = clock_seconds();
+    if (r->state.step == 0 && c->eval_on_start && evaluate(r, 0, e)) return -1;
+    for (uint64_t n = r->state.step; n < total; n++) {
+        struct stage_step at = stages_step(&r->data.stages, n);
+        const struct stage *stage = stage_at(r, at.stage);
+        const struct config_settings *s = stage->settings;
+        if (at.step == 0) begin_stage(r, at.stage);
+        bool stage_end = at.step + 1 == stage->steps, epoch_end = stage_end || (at.step + 1) % stage->steps_per_epoch == 0;
+        r->step_began = at.step == 0 || n == r->state.step ? clock_seconds() : r->step_began;
+        if (step(r, &at, n + 1 == total, e)) return -1;
+        double before = clock_seconds();
+        if (due(s->eval_strategy, s->eval_steps, n + 1, epoch_end) && evaluate(r, at.stage, e)) return -1;
+        if ((due(c->save_strategy, c->save_steps, n + 1, epoch_end) || (stop_asked && n + 1 < total)) && save(r, e)) return -1;
+        r->step_began += clock_seconds() - before; // neither evaluation nor saving counts as a step's time
+        if (stop_asked && n + 1 < total) {
+            say("interrupted after step %llu: checkpoint-%llu is written; go on with --resume", (unsigned long long)(n + 1),
+                (unsigned long long)(n + 1));
+            out->interrupted = true;
+            return 0;
+        }
+    }
+    if (c->save_strategy != WHEN_NO && save(r, e)) return -1;
+    return 0;
+}
+
+// The final model at the top of the folder: the weights as they are, or those of the best checkpoint.
+static int publish(struct run *r, struct error *e)
+{
+    const struct config *c = r->config;
+    bool bf16 = c->save_dtype != PRECISION_F32;
+    if (c->load_best_model_at_end && r->state.best_step != UINT64_MAX && r->state.best_step != r->state.step) {
+        char *folder = mem_format("%s/checkpoint-%llu", c->output_dir, (unsigned long long)r->state.best_step);
+        bool there = folder_exists(folder);
+        int status = there ? model_publish(c->output_dir, folder, &r->bundle, session_engine(r->session), bf16, e) : 0;
+        if (there && status == 0) say("the best model is that of step %llu", (unsigned long long)r->state.best_step);
+        else if (!there) say("the best step, %llu, was not saved; the last one's model is kept", (unsigned long long)r->state.best_step);
+        free(folder);
+        if (there) return status;
+    }
+    return model_publish(c->output_dir, NULL, &r->bundle, session_engine(r->session), bf16, e);
+}
+
+// Compares the config of a run in the folder with today's; the keys that matter refuse, others are named.
+static int check_config(const struct config *c, struct error *e)
+{
+    char *path = path_join(c->output_dir, OUTPUT_CONFIG);
+    struct config before;
+    int status = 0;
+    if (file_exists(path)) {
+        status = config_read(&before, path, NULL, 0, e);
+        if (status == 0) {
+            struct config_changes changes;
+            config_compare(&changes, &before, c);
+            for (size_t i = 0; i < changes.count; i++) {
+                const struct config_change *x = &changes.changes[i];
+                if (x->resume == RESUME_REFUSED && status == 0)
+                    status = error_set(e, "%s: the run was begun with %s = %s, now it is %s; that key cannot change on --resume "
+                        "(eval, logging and saving keys can)", c->output_dir, x->key, x->before ? x->before : "nothing",
+                        x->after ? x->after : "nothing");
+                else if (x->resume != RESUME_REFUSED)
+                    say("changed since the run began: %s from %s to %s", x->key, x->before ? x->before : "nothing",
+                        x->after ? x->after : "nothing");
+            }
+            config_changes_free(&changes);
+            config_free(&before);
+        }
+    }
+    free(path);
+    return status;
+}
+
+// Decisions from limits and measurements are a run's own: on resume they are taken from the checkpoint.
+static int make_blueprint(struct run *r, bool resumed, struct error *e)
+{
+    struct limits limits = limits_of(gpu_info(r->gpu));
+    struct blueprint_options o = blueprint_options_of(r->config, &r->data, &limits);
+    const struct gpu_info *info = gpu_info(r->gpu);
+    if (resumed) {
+        bool same = strcmp(r->state.device, info->name) == 0 && strcmp(r->state.driver, info->driver) == 0;
+        if (!same) {
+            say("warning: the run was made on %s (%s), and goes on on %s (%s): the trajectory goes on up to rounding, with a new hash "
+                "chain", r->state.device, r->state.driver, info->name, info->driver);
+            r->state.hash = FNV_START;
+        }
+        o.storage = strcmp(r->state.storage, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
+        o.checkpoint = r->state.recompute;
+        if (!o.budget) o.budget = r->state.budget < r->data.longest ? (r->data.longest + 15) / 16 * 16 : r->state.budget;
+        if (blueprint_choose(&r->blueprint, &r->bundle.model, &limits, &o, false, 0, e)) return -1;
+    } else if (run_blueprint(&r->blueprint, r->config, &r->data, &r->bundle, &limits, e)) {
+        return -1;
+    }
+    r->state.budget = r->blueprint.options.budget;
+    r->state.recompute = r->blueprint.options.checkpoint;
+    snprintf(r->state.storage, sizeof r->state.storage, "%s", r->blueprint.options.storage == STORAGE_BF16 ? "bf16" : "f32");
+    snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
+    snprintf(r->state.driver, sizeof r->state.driver, "%s", info->driver);
+    return 0;
+}
+
+static int start(struct run *r, bool resume, struct error *e)
+{
+    const struct config *c = r->config;
+    bool resumable = false;
+    char *folder = NULL;
+    if (!(r->output = output_open(c->output_dir, resume, &resumable, e))) return -1;
+    if (resume && resumable && check_config(c, e)) return -1;
+    int found = resume && resumable ? checkpoint_latest(&folder, &r->state, c->output_dir, e) : 0;
+    if (found < 0) return -1;
+    if (resume && !found) say("no checkpoint in %s: the run starts afresh", c->output_dir);
+    if (!found) {
+        r->state = (struct run_state){.hash = FNV_START, .best_step = UINT64_MAX};
+        char *path = path_join(c->output_dir, OUTPUT_CONFIG);
+        int status = config_save(c, path, e);
+        free(path);
+        if (status) return -1;
+    }
+    r->saved = found ? r->state.step : UINT64_MAX;
+    int status = bundle_open_config(&r->bundle, c, e) || dataset_open(&r->data, c, &r->bundle, true, e) ||
+        make_blueprint(r, found, e) || write_manifests(r, found, e) ? -1 : 0;
+    if (status == 0) {
+        const struct blueprint_options *o = &r->blueprint.options;
+        say("%.1f million parameters; storage %s, products f32, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
+            (double)r->blueprint.layout.parameters * 1e-6, r->state.storage, c->save_dtype == PRECISION_F32 ? "f32" : "bf16", o->budget,
+            o->checkpoint ? ", layers recomputed" : "", (double)r->blueprint.memory.total * 1e-9);
+        r->session = session_open(&r->blueprint, &r->bundle.model, r->gpu, e);
+        if (!r->session) status = -1;
+        else if (found) status = checkpoint_load(folder, &r->bundle, session_engine(r->session), optimizer_of(c) == OPTIMIZER_ADAMW, e);
+        else status = model_load(&r->bundle.model, session_engine(r->session), c->seed, e);
+    }
+    if (status == 0 && found) say("going on after step %llu (%s)", (unsigned long long)r->state.step, folder);
+    free(folder);
+    if (status) return -1;
+    r->log = log_open(c->output_dir, found ? r->state.log_bytes : 0, r->state.step + 1, e);
+    if (!r->log) return -1;
+    r->sums = mem_zero(c->source_count, sizeof *r->sums);
+    r->names = mem_zero(c->source_count, sizeof *r->names);
+    for (size_t i = 0; i < c->source_count; i++) r->names[i] = c->sources[i].name;
+    stage_cursor_make(&r->cursor, &r->data.stages);
+    return 0;
+}
+
+int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_outcome *out, struct error *e)
+{
+    *out = (struct run_outcome){0};
+    if (c->finetuning_type == TUNING_LORA)
+        return error_set(e, "finetuning_type lora is not built yet; use full");
+    struct run r = {.config = c, .gpu = gpu};
+    stop_asked = 0;
+    struct sigaction action = {.sa_handler = ask_stop}, old_int, old_term;
+    sigaction(SIGINT, &action, &old_int);
+    sigaction(SIGTERM, &action, &old_term);
+    int status = start(&r, resume, e);
+    if (status == 0) status = train(&r, out, e);
+    if (status == 0 && !out->interrupted) status = publish(&r, e);
+    if (r.log && log_last(r.log)) out->last_line = mem_string(log_last(r.log));
+    log_close(r.log);
+    session_close(r.session);
+    blueprint_free(&r.blueprint);
+    if (r.cursor.stages) stage_cursor_free(&r.cursor);
+    dataset_close(&r.data);
+    bundle_close(&r.bundle);
+    output_close(r.output);
+    run_state_free(&r.state);
+    free(r.sums);
+    free(r.names);
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+    return status;
+}
