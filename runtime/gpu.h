@@ -64,7 +64,9 @@ int gpu_list_devices(struct gpu_info *devices, int capacity, char *error, size_t
 struct gpu_options {
     const char *device;       // NULL or "auto": discrete before integrated before software; else an index or a part of a name
     const char *cache_folder; // where the pipeline cache lies (made when missing); NULL: none
-    bool validate;            // load the Khronos validation layer, core and synchronization checks; for tests
+    // Load the Khronos validation layer, with core and synchronization checks; for tests. What an old layer does not
+    // know (matrix units, before 1.3.255) stays off then.
+    bool validate;
     uint64_t max_range;       // when not 0: report and obey this lower limit (tests of row ranges)
     uint64_t max_allocation;  // likewise
     bool staging;             // never map device memory, as on discrete devices; for tests

@@ -3,7 +3,8 @@
 // vulkan_private.h: what the files of the runtime share: the structs behind the names of gpu.h and the few functions
 // that cross from one file to another. Nobody else includes it.
 //
-//   device.c  instance, choice of a device, its features, the way a driver failure ends
+//   device.c  instance, choice of a device, the way a driver failure ends
+//   offer.c   what devices offer: limits, features
 //   quirks.c  known driver faults
 //   memory.c  gpu_memory, uploads and downloads
 //   kernel.c  SPIR-V's own declarations, pipelines
@@ -88,8 +89,58 @@ _Noreturn void gpu_fail(const struct gpu *gpu, const char *call, VkResult result
 void *gpu_room(void *old, size_t bytes);
 // One line on stderr; a newline is added.
 void gpu_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t gpu_least(uint64_t a, uint64_t b);
 uint64_t gpu_hash(uint64_t hash, const void *data, size_t bytes); // FNV-1a; start from HASH_START
 #define HASH_START UINT64_C(0xcbf29ce484222325)
+
+// ---- offer.c --------------------------------------------------------------------------------------------------
+
+// Feature structures that the headers of Vulkan 1.3.239 do not have yet (VK_KHR_cooperative_matrix,
+// VK_KHR_shader_bfloat16), under names of our own.
+struct matrix_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 matrix, robust;
+};
+struct bfloat16_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 type, dot_product, matrix;
+};
+
+// What one physical device offers: first filled by queries, then, with what we do not want cleared, handed to
+// vkCreateDevice as it is.
+struct offer {
+    VkPhysicalDevice physical;
+    struct gpu_info info;
+    uint32_t family;
+    uint32_t max_groups_z;
+    uint64_t timestamp_mask;
+    uint64_t largest_heap; // of the device-local ones
+    VkPhysicalDeviceMemoryProperties memory;
+    const char *extensions[16];
+    uint32_t extension_count;
+    VkPhysicalDeviceFeatures2 features;
+    VkPhysicalDeviceTimelineSemaphoreFeatures timeline;
+    VkPhysicalDevice16BitStorageFeatures storage16;
+    VkPhysicalDeviceShaderFloat16Int8Features float16;
+    VkPhysicalDeviceSubgroupSizeControlFeatures subgroup;
+    VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
+    VkPhysicalDeviceMaintenance4Features maintenance4;
+    VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
+    struct matrix_features matrix;
+    struct bfloat16_features bfloat16;
+    char missing[128]; // why pumice cannot use it; "": it can
+};
+
+struct instance {
+    VkInstance handle;
+    uint32_t layer; // the Vulkan version that the loaded validation layer knows; UINT32_MAX: none is loaded
+};
+
+bool extension_listed(const VkExtensionProperties *list, uint32_t count, const char *name);
+// The offers of all devices that can be used, at most `capacity`; `error` gets a sentence when there are none.
+int offers_make(struct offer *offers, int capacity, const struct instance *instance, char *error, size_t error_bytes);
 
 // ---- quirks.c -------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ static inline int run_child(void (*body)(void), char *text, size_t bytes)
         dup2(ends[1], 2);
         close(ends[0]);
         close(ends[1]);
+        test_failures = 0;
         body();
         fflush(stdout);
         _exit(test_failures ? 1 : 0);
