@@ -101,6 +101,8 @@ static void set_make(struct added_set *set, const struct tokenizer *t, bool norm
 int tokenizer_finish(struct tokenizer *t, struct error *e)
 {
     t->size = t->bpe.size;
+    for (size_t i = 0; i < t->added_count; i++)
+        if (t->added[i].id >= t->size) t->size = t->added[i].id + 1;
     t->added_of = mem_alloc((t->size ? t->size : 1) * sizeof *t->added_of);
     for (uint32_t i = 0; i < t->size; i++) t->added_of[i] = -1;
     bool single_word = false;
@@ -360,11 +362,12 @@ void tokenizer_decode(const struct tokenizer *t, struct text *out, const uint32_
     for (size_t i = 0; i < count; i++) {
         if (ids[i] >= t->size || (skip_special && tokenizer_is_special(t, ids[i]))) continue;
         int32_t added = t->added_of[ids[i]];
-        const struct bpe_token *token = &t->bpe.tokens[ids[i]];
-        if (added >= 0)
+        if (added >= 0) {
             text_add(&bytes, t->added[added].content, t->added[added].content_bytes);
-        else if (token->bytes)
-            text_add(&bytes, t->bpe.bytes.data + token->start, token->bytes);
+        } else if (ids[i] < t->bpe.size) {
+            const struct bpe_token *token = &t->bpe.tokens[ids[i]];
+            if (token->bytes) text_add(&bytes, t->bpe.bytes.data + token->start, token->bytes);
+        }
     }
     utf8_repair(out, bytes.data, bytes.bytes);
     text_free(&bytes);

@@ -76,7 +76,7 @@ void bpe_make(struct bpe *b, uint32_t size, size_t tokens, size_t merges)
     b->tokens = mem_zero(size ? size : 1, sizeof *b->tokens);
     b->slot_count = slots_for(tokens);
     b->slots = mem_alloc(b->slot_count * sizeof *b->slots);
-    for (size_t i = 0; i < b->slot_count; i++) b->slots[i] = BPE_NONE;
+    for (size_t i = 0; i < b->slot_count; i++) b->slots[i].id = BPE_NONE;
     b->merge_slot_count = slots_for(merges);
     b->merges = mem_alloc(b->merge_slot_count * sizeof *b->merges);
     for (size_t i = 0; i < b->merge_slot_count; i++) b->merges[i].left = BPE_NONE;
@@ -87,6 +87,7 @@ void bpe_free(struct bpe *b)
 {
     text_free(&b->spellings);
     text_free(&b->bytes);
+    text_free(&b->joined);
     free(b->tokens);
     free(b->slots);
     free(b->merges);
@@ -94,20 +95,26 @@ void bpe_free(struct bpe *b)
 }
 
 // The slot where that spelling is, or would be.
-static size_t slot_of(const struct bpe *b, const char *spelling, size_t bytes)
+static struct bpe_slot *slot_of(const struct bpe *b, uint32_t hash, const char *spelling, size_t bytes)
 {
-    uint64_t hash = fnv1a(FNV_START, spelling, bytes);
-    size_t slot = (hash ^ hash >> 32) & (b->slot_count - 1);
-    for (;; slot = (slot + 1) & (b->slot_count - 1)) {
-        if (b->slots[slot] == BPE_NONE) return slot;
-        const struct bpe_token *t = &b->tokens[b->slots[slot]];
+    for (size_t i = hash & (b->slot_count - 1);; i = (i + 1) & (b->slot_count - 1)) {
+        struct bpe_slot *slot = &b->slots[i];
+        if (slot->id == BPE_NONE) return slot;
+        if (slot->hash != hash) continue;
+        const struct bpe_token *t = &b->tokens[slot->id];
         if (t->spelling_bytes == bytes && memcmp(b->spellings.data + t->spelling, spelling, bytes) == 0) return slot;
     }
 }
 
+static uint32_t hash_of(const char *data, size_t bytes)
+{
+    uint64_t hash = fnv1a(FNV_START, data, bytes);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
 uint32_t bpe_find(const struct bpe *b, const char *spelling, size_t bytes)
 {
-    return bytes ? b->slots[slot_of(b, spelling, bytes)] : BPE_NONE;
+    return bytes ? slot_of(b, hash_of(spelling, bytes), spelling, bytes)->id : BPE_NONE;
 }
 
 void bpe_add_token(struct bpe *b, uint32_t id, const char *spelling, size_t bytes)
@@ -128,7 +135,8 @@ void bpe_add_token(struct bpe *b, uint32_t id, const char *spelling, size_t byte
         text_add(&b->bytes, spelling, bytes);
     }
     t->bytes = (uint32_t)(b->bytes.bytes - t->start);
-    b->slots[slot_of(b, spelling, bytes)] = id;
+    uint32_t hash = hash_of(spelling, bytes);
+    *slot_of(b, hash, spelling, bytes) = (struct bpe_slot){hash, id};
 }
 
 void bpe_find_bytes(struct bpe *b)
@@ -152,20 +160,17 @@ static struct bpe_merge *merge_slot(const struct bpe *b, uint32_t left, uint32_t
 int bpe_add_merge(struct bpe *b, uint32_t rank, const char *left, size_t left_bytes, const char *right,
     size_t right_bytes, struct error *e)
 {
-    struct text both = {0};
-    text_add(&both, left, left_bytes);
-    text_add(&both, right, right_bytes);
+    b->joined.bytes = 0;
+    text_add(&b->joined, left, left_bytes);
+    text_add(&b->joined, right, right_bytes);
     uint32_t l = bpe_find(b, left, left_bytes), r = bpe_find(b, right, right_bytes);
-    uint32_t whole = bpe_find(b, both.data, both.bytes);
-    int status = 0;
+    uint32_t whole = bpe_find(b, b->joined.data, b->joined.bytes);
     if (l == BPE_NONE || r == BPE_NONE || whole == BPE_NONE)
-        status = error_set(e, "merge %u (\"%.*s\" and \"%.*s\") makes or needs a token that the vocabulary lacks",
+        return error_set(e, "merge %u (\"%.*s\" and \"%.*s\") makes or needs a token that the vocabulary lacks",
             (unsigned)rank, (int)(left_bytes < 60 ? left_bytes : 60), left, (int)(right_bytes < 60 ? right_bytes : 60),
             right);
-    else
-        *merge_slot(b, l, r) = (struct bpe_merge){l, r, rank, whole};
-    text_free(&both);
-    return status;
+    *merge_slot(b, l, r) = (struct bpe_merge){l, r, rank, whole};
+    return 0;
 }
 
 void bpe_work_free(struct bpe_work *work)
@@ -275,8 +280,7 @@ void bpe_word(const struct bpe *b, struct bpe_work *work, struct tokens *out, co
         return;
     }
     if (!work->cache) work->cache = mem_zero(CACHE_SLOTS, sizeof *work->cache);
-    uint64_t hash = fnv1a(FNV_START, word, bytes);
-    struct bpe_cached *c = &work->cache[(hash ^ hash >> 32) & (CACHE_SLOTS - 1)];
+    struct bpe_cached *c = &work->cache[hash_of(word, bytes) & (CACHE_SLOTS - 1)];
     if (c->count && c->bytes == bytes && memcmp(c->word, word, bytes) == 0) {
         for (size_t i = 0; i < c->count; i++) tokens_add(out, c->ids[i], c->ends[i]);
         return;

@@ -17,15 +17,19 @@ struct bpe_token {
     uint32_t start, bytes;             // what it stands for, in `bytes`
 };
 
+struct bpe_slot {
+    uint32_t hash, id; // of the spelling; id = BPE_NONE: free
+};
+
 struct bpe_merge {
     uint32_t left, right, rank, id; // left = BPE_NONE: a free slot
 };
 
 struct bpe {
-    struct text spellings, bytes;
-    struct bpe_token *tokens; // (size), by id
-    uint32_t *slots;          // (slot_count): ids by hash of the spelling
-    struct bpe_merge *merges; // (merge_slot_count): by hash of left and right
+    struct text spellings, bytes, joined; // joined: room to work in
+    struct bpe_token *tokens;             // (size), by id
+    struct bpe_slot *slots;               // (slot_count)
+    struct bpe_merge *merges;             // (merge_slot_count): by hash of left and right
     size_t slot_count, merge_slot_count;
     uint32_t size;          // one more than the greatest id
     uint32_t byte_ids[256]; // BPE_NONE where the vocabulary lacks the byte

@@ -150,18 +150,52 @@ static int read_merges(struct tokenizer *t, const cJSON *merges, struct error *e
     return 0;
 }
 
-// Counts a list of tokens and raises *size above its ids.
-static int measure(size_t *count, uint32_t *size, const cJSON *list, const char *id_key, struct error *e)
+// Counts the tokens of a vocabulary and finds how far their ids go.
+static int measure(size_t *count, uint32_t *size, const cJSON *vocabulary, struct error *e)
 {
-    for (const cJSON *item = first_in(list); item; item = item->next) {
-        uint32_t id = id_of(id_key ? get(item, id_key) : item);
+    for (const cJSON *item = first_in(vocabulary); item; item = item->next) {
+        uint32_t id = id_of(item);
         if (id == BPE_NONE)
-            return error_set(e, "the token \"%.60s\" has no id from 0 to %u",
-                id_key ? text_of(item, "content") : item->string, BPE_IDS - 1);
+            return error_set(e, "the token \"%.60s\" has no id from 0 to %u", item->string, BPE_IDS - 1);
         if (id >= *size) *size = id + 1;
         (*count)++;
     }
     return 0;
+}
+
+// The id of an added token. `tokenizers` does not ask the file: it takes the id of the vocabulary or of the same token
+// added before, or else the next that is free behind both.
+static uint32_t number_added(const struct tokenizer *t, const char *content, size_t vocabulary_count)
+{
+    uint32_t known = bpe_find(&t->bpe, content, strlen(content)), next = (uint32_t)vocabulary_count;
+    if (known != BPE_NONE) return known;
+    for (size_t i = 0; i < t->added_count; i++) {
+        if (strcmp(t->added[i].content, content) == 0) return t->added[i].id;
+        if (t->added[i].id >= next) next = t->added[i].id + 1;
+    }
+    return next;
+}
+
+static void read_added(struct tokenizer *t, const cJSON *list, size_t vocabulary_count)
+{
+    size_t capacity = 0;
+    for (const cJSON *item = first_in(list); item; item = item->next) {
+        const char *content = text_of(item, "content");
+        if (!*content) continue;
+        bool special = flag(item, "special", false);
+        struct added_token token = {
+            .content = mem_string(content),
+            .content_bytes = strlen(content),
+            .id = number_added(t, content, vocabulary_count),
+            .special = special,
+            .normalized = flag(item, "normalized", !special),
+            .single_word = flag(item, "single_word", false),
+            .lstrip = flag(item, "lstrip", false),
+            .rstrip = flag(item, "rstrip", false),
+        };
+        GROW(t->added, t->added_count, capacity);
+        t->added[t->added_count++] = token;
+    }
 }
 
 // Things a BPE model may have that byte-level vocabularies do not have.
@@ -188,10 +222,10 @@ static int read_bpe(struct tokenizer *t, const cJSON *model, const cJSON *added,
 {
     if (check_model(model, e)) return -1;
     const cJSON *vocabulary = get(model, "vocab"), *merges = get(model, "merges");
-    size_t tokens = 0, others = 0;
+    size_t count = 0;
     uint32_t size = 0;
-    if (measure(&tokens, &size, vocabulary, NULL, e) || measure(&others, &size, added, "id", e)) return -1;
-    bpe_make(&t->bpe, size, tokens, (size_t)cJSON_GetArraySize(merges));
+    if (measure(&count, &size, vocabulary, e)) return -1;
+    bpe_make(&t->bpe, size, count, (size_t)cJSON_GetArraySize(merges));
     if (read_vocabulary(t, vocabulary, e) || read_merges(t, merges, e)) return -1;
     t->bpe.ignore_merges = flag(model, "ignore_merges", false);
     t->bpe.fuse_unknown = flag(model, "fuse_unk", false);
@@ -201,23 +235,7 @@ static int read_bpe(struct tokenizer *t, const cJSON *model, const cJSON *added,
         if (t->bpe.unknown == BPE_NONE)
             return error_set(e, "the unk_token \"%.60s\" is not in the vocabulary", unknown);
     }
-    t->added = mem_zero(others ? others : 1, sizeof *t->added);
-    for (const cJSON *item = first_in(added); item; item = item->next) {
-        const char *content = text_of(item, "content");
-        if (!*content) continue;
-        uint32_t known = bpe_find(&t->bpe, content, strlen(content));
-        bool special = flag(item, "special", false);
-        t->added[t->added_count++] = (struct added_token){
-            .content = mem_string(content),
-            .content_bytes = strlen(content),
-            .id = known != BPE_NONE ? known : id_of(get(item, "id")),
-            .special = special,
-            .normalized = flag(item, "normalized", !special),
-            .single_word = flag(item, "single_word", false),
-            .lstrip = flag(item, "lstrip", false),
-            .rstrip = flag(item, "rstrip", false),
-        };
-    }
+    read_added(t, added, count);
     return 0;
 }
 
@@ -264,7 +282,8 @@ static int32_t numbered(const struct tokenizer *t, const cJSON *config, const ch
 {
     const cJSON *item = get(config, key);
     uint32_t id = id_of(cJSON_IsArray(item) ? item->child : item);
-    return id < t->size ? (int32_t)id : -1;
+    bool exists = id < t->size && (t->added_of[id] >= 0 || t->bpe.tokens[id].spelling_bytes);
+    return exists ? (int32_t)id : -1;
 }
 
 // The template called "default" or the first, where there are several.

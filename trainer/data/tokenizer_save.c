@@ -107,14 +107,15 @@ static void add_special(struct text *out, const struct tokenizer *t, bool *first
     for (size_t i = 0; i < 3; i++) {
         if (ids[i] < 0) continue;
         int32_t number = t->added_of[ids[i]];
-        const struct bpe_token *token = &t->bpe.tokens[ids[i]];
         add(out, *first ? "\n  " : ",\n  ");
         *first = false;
         text_print(out, "\"%s\": ", names[i]);
-        if (number >= 0)
+        if (number >= 0) {
             add_string(out, t->added[number].content, t->added[number].content_bytes);
-        else
+        } else {
+            const struct bpe_token *token = &t->bpe.tokens[ids[i]];
             add_string(out, t->bpe.spellings.data + token->spelling, token->spelling_bytes);
+        }
     }
 }
 
