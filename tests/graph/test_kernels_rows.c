@@ -85,6 +85,12 @@ static void embed_backward_typical(void)
     embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 0);
 }
 
+// With nothing to add to: a NaN added to a NaN may keep the bits of either.
+static void embed_backward_first(void)
+{
+    embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 1);
+}
+
 // ---- gather, scatter ---------------------------------------------------------------------------------------------
 
 static void gather_case(uint32_t rows, uint32_t alive, uint32_t columns)
@@ -325,7 +331,7 @@ static const struct mutation mutations[] = {
     WRONG(embed_typical, IN_CONSTANTS, 1, SET, 4),
     WRONG(embed_typical, IN_LIVE, WORD(live_block, tokens), ADD, -1),
     WRONG(embed_backward_typical, IN_ARGS, WORD(embed_backward_args, columns), ADD, -1),
-    WRONG(embed_backward_typical, IN_ARGS, WORD(embed_backward_args, columns), ADD, 1),
+    WRONG(embed_backward_first, IN_ARGS, WORD(embed_backward_args, columns), ADD, 1),
     WRONG(embed_backward_typical, IN_ARGS, WORD(embed_backward_args, ld_dout), ADD, 8),
     WRONG(embed_backward_typical, IN_ARGS, WORD(embed_backward_args, ld_table), ADD, -8),
     WRONG(embed_backward_typical, IN_ARGS, WORD(embed_backward_args, first), ADD, 1),
@@ -425,6 +431,7 @@ static void test_shapes(void)
     for (int kind = 0; kind < 4; kind++) convert_case(8, kind & 1, kind & 2, 1);
     embed_typical();
     embed_backward_typical();
+    embed_backward_first();
     gather_typical();
     scatter_typical();
     rope_typical();
