@@ -36,13 +36,13 @@ struct gpu_info {
     enum gpu_type type;
     uint32_t api_version, driver_version, vendor_id, device_id;
     uint8_t uuid[16], driver_uuid[16];
-    uint64_t heap_bytes;       // memory for GPU_DEVICE in all (total, never what is free now)
-    uint64_t max_allocation;   // bytes in one gpu_memory
-    uint64_t max_range;        // bytes one binding may show (maxStorageBufferRange)
-    uint32_t max_shared;       // bytes of workgroup memory
-    uint32_t max_invocations;  // of one workgroup
-    uint32_t max_group_size;   // its x dimension
-    uint32_t max_groups;       // workgroups in x and in y (the smaller of the two)
+    uint64_t heap_bytes;      // memory for GPU_DEVICE in all (total, never what is free now)
+    uint64_t max_allocation;  // bytes in one gpu_memory
+    uint64_t max_range;       // bytes one binding may show (maxStorageBufferRange)
+    uint32_t max_shared;      // bytes of workgroup memory
+    uint32_t max_invocations; // of one workgroup
+    uint32_t max_group_size;  // its x dimension
+    uint32_t max_groups;      // workgroups in x and in y (the smaller of the two)
     uint32_t subgroup_size, subgroup_min, subgroup_max;
     uint32_t alignment;        // of binding offsets; at least 256 is always used
     double timestamp_seconds;  // of one tick; 0: no timestamps
@@ -62,14 +62,14 @@ const char *gpu_type_name(enum gpu_type type);
 int gpu_list_devices(struct gpu_info *devices, int capacity, char *error, size_t error_bytes);
 
 struct gpu_options {
-    const char *device;       // NULL or "auto": discrete before integrated before software; else an index or a part of a name
+    const char *device; // NULL or "auto": discrete before integrated before software; else an index or a part of a name
     const char *cache_folder; // where the pipeline cache lies (made when missing); NULL: none
     // Load the Khronos validation layer, with core and synchronization checks; for tests. What an old layer does not
     // know (matrix units, before 1.3.255) stays off then.
     bool validate;
-    uint64_t max_range;       // when not 0: report and obey this lower limit (tests of row ranges)
-    uint64_t max_allocation;  // likewise
-    bool staging;             // never map device memory, as on discrete devices; for tests
+    uint64_t max_range;      // when not 0: report and obey this lower limit (tests of row ranges)
+    uint64_t max_allocation; // likewise
+    bool staging;            // never map device memory, as on discrete devices; for tests
 };
 
 struct gpu;
@@ -98,8 +98,8 @@ struct gpu_range {
 // New memory holds zeros.
 struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place place);
 void gpu_free(struct gpu *gpu, struct gpu_memory *memory);
-uint64_t gpu_allocated(const struct gpu *gpu);      // bytes of GPU_DEVICE memory now allocated through gpu_alloc
-void *gpu_map(const struct gpu_memory *memory);     // host pointer to its first byte, or NULL where it is not mapped
+uint64_t gpu_allocated(const struct gpu *gpu);  // bytes of GPU_DEVICE memory now allocated through gpu_alloc
+void *gpu_map(const struct gpu_memory *memory); // host pointer to its first byte, or NULL where it is not mapped
 // Copies to or from the device and waits; in pieces through a staging buffer where the memory is not mapped. Waits
 // for all submitted work first. Any offset and size (offset and bytes multiples of 4).
 void gpu_upload(struct gpu *gpu, struct gpu_range to, const void *from);
@@ -131,7 +131,8 @@ int gpu_kernel_statistics(
 // A list is recorded once and submitted many times, as one or more submissions (cuts) that follow each other in order.
 struct gpu_list;
 struct gpu_list *gpu_list_begin(struct gpu *gpu, bool timed); // timed: a timestamp before and after each dispatch
-// Ranges in the order of the shader's bindings; `push` is copied, its size the one that the shader declares. Groups at most max_groups in x and y, z small.
+// Ranges in the order of the shader's bindings; `push` is copied, its size the one that the shader declares. Groups at
+// most max_groups in x and y, z small.
 void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
     uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z);
 void gpu_list_copy(struct gpu_list *list, struct gpu_range to, struct gpu_range from); // equal bytes
