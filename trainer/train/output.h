@@ -20,6 +20,16 @@
 #define OUTPUT_LOG "log.jsonl"
 #define OUTPUT_EVENTS "runs"
 
+// What a name in the folder is.
+enum output_name {
+    OUTPUT_OTHER,
+    OUTPUT_CHECKPOINT, // checkpoint-<step>
+    OUTPUT_REPLACED,   // checkpoint-<step>.old: the name its successor's rename takes it under (checkpoint_save)
+    OUTPUT_TEMPORARY   // checkpoint-<step>.tmp, model.tmp
+};
+// *step (may be NULL) is written for the first two.
+enum output_name output_name(const char *name, uint64_t *step);
+
 struct output;
 
 // Makes the folder if it is missing and locks it; the lock dies with the process, however it ends. A file system
