@@ -41,6 +41,9 @@ int run_blueprint(struct blueprint *b, const struct config *c, const struct data
     const struct limits *limits, struct error *e)
 {
     struct blueprint_options o = blueprint_options_of(c, d, limits);
+    if (c->matmul_precision != PRECISION_AUTO && c->matmul_precision != PRECISION_F32)
+        return error_set(e, "matmul_precision %s: this version's products multiply in f32; use f32 or auto",
+            config_value_name("matmul_precision", c->matmul_precision));
     if (o.budget && o.budget < d->longest)
         return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
             d->longest);
@@ -356,7 +359,7 @@ int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_o
 {
     *out = (struct run_outcome){0};
     if (c->finetuning_type == TUNING_LORA)
-        return error_set(e, "finetuning_type lora is not built yet; use full");
+        return error_set(e, "finetuning_type lora: this version trains all weights; use full");
     struct run r = {.config = c, .gpu = gpu};
     stop_asked = 0;
     struct sigaction action = {.sa_handler = ask_stop}, old_int, old_term;
