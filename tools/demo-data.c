@@ -61,12 +61,13 @@ struct problem {
 };
 
 // The key-th of all problems, each of which is there once: a >= b where their order does not matter, and no result
-// below 1. `problem` may be NULL. False: there are fewer.
+// below 1. The numbers are such that a model of a hundred million parameters can learn to be right. False: there are
+// fewer.
 static bool problem_find(struct problem *problem, uint32_t key)
 {
-    for (uint32_t a = 2; a <= 30; a++) {
+    for (uint32_t a = 2; a <= 20; a++) {
         for (uint32_t b = 2; b <= a; b++) {
-            uint32_t two_steps = a <= 20 ? (a + b - 1) / 3 : 0; // c = 1, 4, 7, ...
+            uint32_t two_steps = a > 10 ? 0 : 1 + (a + b > 4) + (a + b > 7); // c = 1, 4, 7
             uint32_t counts[] = {[ADD] = 1, [SUBTRACT] = b < a, [MULTIPLY] = a <= 10, [ADD_SUBTRACT] = two_steps};
             for (enum operation o = ADD; o <= ADD_SUBTRACT; o++) {
                 if (key < counts[o]) {
