@@ -311,7 +311,7 @@ static void usage(FILE *to)
         "math_test.jsonl, code_test.jsonl and general_test.jsonl to test with (48, or --test). No test row is about\n"
         "what a training row is about. The same numbers give the same files, on every machine.\n"
         "\n"
-        "example: build/demo-data --train 300 data\n",
+        "example: build/demo-data --train 200 data\n",
         to);
 }
 

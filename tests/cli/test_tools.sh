@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The tools that need no network: demo-data's files are those promised; every tool has a --help and refuses nonsense;
+# with-driver passes on exit status, output and arguments.
+set -euo pipefail
+build=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+check() { # a description, then a command that must succeed
+    local what=$1
+    shift
+    if ! "$@"; then
+        echo "failed: $what"
+        failed=1
+    fi
+}
+status() { # the exit status of a command, whatever it prints
+    local result=0
+    "$@" >/dev/null 2>&1 || result=$?
+    echo $result
+}
+
+"$build/demo-data" --train 120 --test 40 "$work/a"
+"$build/demo-data" --train 120 --test 40 "$work/b"
+"$build/demo-data" --train 120 --test 40 --seed 1 "$work/c"
+check "the same seed, the same files" diff -r "$work/a" "$work/b"
+check "another seed, other files" [ "$(cmp -s "$work/a/math.jsonl" "$work/c/math.jsonl" || echo differ)" = differ ]
+for ability in math code general; do
+    check "120 rows of $ability" [ "$(wc -l <"$work/a/$ability.jsonl")" -eq 120 ]
+    check "40 test rows of $ability" [ "$(wc -l <"$work/a/${ability}_test.jsonl")" -eq 40 ]
+    check "$ability in one form" [ "$(grep -cvE '^\{"messages": \[\{"role": "user", "content": "([^"\\]|\\.)*"\}, \{"role": "assistant", "content": "([^"\\]|\\.)*"\}\]\}$' \
+        "$work/a/$ability.jsonl" || true)" -eq 0 ]
+    for file in "$ability" "${ability}_test"; do
+        # The answers, with the terms of sums and products in one order: an answer is as good as its key.
+        sed 's/.*"assistant", "content": "//' "$work/a/$file.jsonl" |
+            awk '$2 ~ /^[+*]$/ && $1 + 0 < $3 + 0 { t = $1; $1 = $3; $3 = t } { print }' | sort -u >"$work/$file.keys"
+    done
+    check "no test row of $ability is about what is trained" [ -z "$(comm -12 "$work/$ability.keys" "$work/${ability}_test.keys")" ]
+    check "40 keys of $ability tested" [ "$(wc -l <"$work/${ability}_test.keys")" -eq 40 ]
+done
+wrong=$(sed 's/.*"assistant", "content": "//; s/"}\]}$//; s/\\n/\n/g' "$work"/a/math*.jsonl | awk '
+    $1 == "####" { if ($2 != result) print "line " NR; next }
+    { result = $2 == "+" ? $1 + $3 : $2 == "-" ? $1 - $3 : $1 * $3; if ($4 != "=" || $5 != result || result < 1) print "line " NR }')
+check "right solutions: $wrong" [ -z "$wrong" ]
+check "too many rows are refused" [ "$(status "$build/demo-data" --train 100000 "$work/d")" -eq 1 ]
+check "no folder is wrong usage" [ "$(status "$build/demo-data")" -eq 2 ]
+
+for tool in setup model test demo with-driver; do
+    check "tools/$tool --help" grep -q "^usage: tools/$tool" <(tools/$tool --help)
+    check "tools/$tool refuses an unknown option" [ "$(status tools/$tool --nonsense)" -eq 2 ]
+done
+check "an unknown driver" [ "$(status tools/with-driver lavapipe-1 true)" -eq 2 ]
+check "an odd width" [ "$(status tools/with-driver lavapipe-26 --width 100 true)" -eq 2 ]
+check "no command" [ "$(status tools/with-driver system)" -eq 2 ]
+check "the command's status" [ "$(status tools/with-driver system sh -c 'exit 7')" -eq 7 ]
+check "the command's arguments" [ "$(tools/with-driver system printf '<%s>' 'a b' '' --path)" = '<a b><><--path>' ]
+[ $failed -eq 0 ] && echo "tools: all as promised"
+exit $failed
