@@ -24,8 +24,9 @@ enum output_name output_name(const char *name, uint64_t *step)
     if (n == 0 || n > 19 || (n > 1 && *digits == '0')) return OUTPUT_OTHER; // 19 digits fit; as we write them only
     const char *end = digits + n;
     if (strcmp(end, ".tmp") == 0) return OUTPUT_TEMPORARY;
-    if (step) *step = strtoull(digits, NULL, 10);
-    return *end == 0 ? OUTPUT_CHECKPOINT : strcmp(end, ".old") == 0 ? OUTPUT_REPLACED : OUTPUT_OTHER;
+    enum output_name kind = *end == 0 ? OUTPUT_CHECKPOINT : strcmp(end, ".old") == 0 ? OUTPUT_REPLACED : OUTPUT_OTHER;
+    if (step && kind != OUTPUT_OTHER) *step = strtoull(digits, NULL, 10);
+    return kind;
 }
 
 static int take_lock(struct output *o, const char *folder, struct error *e)
