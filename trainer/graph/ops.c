@@ -397,10 +397,8 @@ static void attention_finish(struct program *p, struct call *c, const struct nod
     enum attention_kernel kind, double products)
 {
     uint64_t T = p->graph->tokens;
-    if (p->graph->dropout) {
-        call_read(c, input(p, INPUT_CONVERSATION));
-        call_read(c, input(p, INPUT_POSITIONS));
-    }
+    call_read(c, input(p, INPUT_CONVERSATION));
+    call_read(c, input(p, INPUT_POSITIONS));
     call_args(c, args, sizeof *args);
     call_constant(c, n->head_dim);
     call_constant(c, p->graph->dropout ? 1 : 0);
@@ -413,7 +411,7 @@ static void attention_finish(struct program *p, struct call *c, const struct nod
 static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
 {
     struct attention_args args = attention_arguments(p, n, in[0], out[0], out[1]);
-    struct call *c = call_begin(p, p->graph->dropout ? "attention_forward_dropout" : "attention_forward");
+    struct call *c = call_begin(p, "attention_forward");
     call_read(c, input(p, INPUT_STARTS));
     call_read(c, in[0]);
     call_write(c, out[0]);
@@ -440,8 +438,7 @@ static void attention_backward(struct program *p, const struct node *n)
     attention_variant(&p->limits, c, ATTENTION_DELTA, p->graph->tokens, n->heads, n->kv_heads, n->head_dim);
     c->bytes = 2.0 * (double)p->graph->tokens * n->heads * n->head_dim * element_bytes(p, out);
     for (int kv = 0; kv < 2; kv++) {
-        const char *names[2][2] = {{"attention_dq", "attention_dkv"}, {"attention_dq_dropout", "attention_dkv_dropout"}};
-        c = call_begin(p, names[p->graph->dropout][kv]);
+        c = call_begin(p, kv ? "attention_dkv" : "attention_dq");
         call_read(c, input(p, kv ? INPUT_ENDS : INPUT_STARTS));
         call_read(c, qkv);
         call_read(c, dout);

@@ -181,9 +181,10 @@ static int read_init(struct reading *r, cJSON **init, const cJSON *value)
     keep_json(init, value);
     size_t before = enter(r, "tokenizer");
     cJSON *tokenizer = cJSON_GetObjectItemCaseSensitive(*init, "tokenizer");
-    if (!tokenizer) return fail(r, "is missing: a folder, file or hub id whose tokenizer the new model gets");
+    if (!tokenizer) return fail(r, "is missing: a folder, file or hub id whose tokenizer the new model gets, or \"bytes\"");
     if (!is_text(tokenizer)) return fail_value(r, tokenizer, "a folder, a file or a hub id");
-    char *path = model_resolve(r->folder, tokenizer->valuestring);
+    bool built_in = strcmp(tokenizer->valuestring, "bytes") == 0;
+    char *path = built_in ? mem_string("bytes") : model_resolve(r->folder, tokenizer->valuestring);
     cJSON_ReplaceItemInObjectCaseSensitive(*init, "tokenizer", cJSON_CreateString(path));
     free(path);
     leave(r, before);
