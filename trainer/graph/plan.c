@@ -142,7 +142,7 @@ int plan_make(struct plan *plan, const struct program *p, struct error *e)
         *plan = (struct plan){0};
         return -1;
     }
-    *plan = (struct plan){.count = g->tensor_count};
+    *plan = (struct plan){.count = g->tensor_count, .graph = g};
     plan->places = mem_alloc((size_t)g->tensor_count * sizeof *plan->places);
     for (int i = 0; i < g->tensor_count; i++) plan->places[i] = (struct place){.block = -1};
     int count, status = 0, forward = 0;
@@ -186,8 +186,6 @@ int plan_make(struct plan *plan, const struct program *p, struct error *e)
     for (int i = 0; i < g->tensor_count && status == 0; i++) {
         tensor_id root = tensor_root(g, i);
         if (root != i) plan->places[i] = plan->places[root];
-        if (g->tensors[i].kind == TENSOR_STATE)
-            plan->states += up(g->tensors[i].rows * tensor_row_bytes(g, i, PART_VALUE), PLAN_ALIGNMENT);
     }
     free(order);
     free(life);
@@ -200,10 +198,32 @@ void plan_free(struct plan *plan)
     *plan = (struct plan){0};
 }
 
-uint64_t fixed_bytes(const struct weight_layout *w, const struct graph *g)
+// A replay's live block and input arrays.
+static uint64_t input_bytes(const struct graph *g)
 {
-    uint64_t inputs = up(sizeof(struct live_block), PLAN_ALIGNMENT) + INPUT_COUNT * up(4 * (g->tokens + 1), PLAN_ALIGNMENT);
-    return inputs + up(4 * norm_partials(w), PLAN_ALIGNMENT) + 2 * PLAN_ALIGNMENT;
+    uint64_t bytes = PLAN_ALIGNMENT;
+    for (int i = 0; i < INPUT_COUNT; i++) bytes += up(4 * graph_at(g, g->input[i])->columns, PLAN_ALIGNMENT);
+    return bytes;
+}
+
+static uint64_t state_bytes(const struct graph *g, int tensor)
+{
+    return up(g->tensors[tensor].rows * tensor_row_bytes(g, tensor, PART_VALUE), PLAN_ALIGNMENT);
+}
+
+// Whether a state of plan `which` is also one of a plan before it.
+static bool state_is_shared(const struct plan *const *plans, int which, int tensor)
+{
+    const struct graph *g = plans[which]->graph;
+    for (int p = 0; p < which; p++) {
+        const struct graph *h = plans[p]->graph;
+        if (g == h) return true;
+        for (int i = 0; i < h->tensor_count; i++)
+            if (h->tensors[i].kind == TENSOR_STATE && strcmp(h->tensors[i].name, g->tensors[tensor].name) == 0 &&
+                state_bytes(h, i) == state_bytes(g, tensor))
+                return true;
+    }
+    return false;
 }
 
 struct memory_sum memory_sum_of(const struct weight_layout *w, const struct plan *const *plans, int count, bool training,
@@ -221,11 +241,16 @@ struct memory_sum memory_sum_of(const struct weight_layout *w, const struct plan
         for (int b = 0; b < plans[i]->arena.blocks; b++)
             if (plans[i]->arena.bytes[b] > arena[b]) arena[b] = plans[i]->arena.bytes[b];
         if (plans[i]->kept > m.activations) m.activations = plans[i]->kept;
-        if (plans[i]->states > m.scratch) m.scratch = plans[i]->states;
+        m.scratch += input_bytes(plans[i]->graph);
+        for (int t = 0; t < plans[i]->graph->tensor_count; t++)
+            if (plans[i]->graph->tensors[t].kind == TENSOR_STATE && !state_is_shared(plans, i, t))
+                m.scratch += state_bytes(plans[i]->graph, t);
     }
     uint64_t shared = 0;
     for (int b = 0; b < ARENA_BLOCKS; b++) shared += arena[b];
     m.scratch += shared - m.activations;
+    m.scratch += up(4 * norm_partials(w) + 4, PLAN_ALIGNMENT) + 2 * PLAN_ALIGNMENT; // the engine's partial sums and results
+    if (training) m.scratch += (moments ? 2 : 1) * PLAN_ALIGNMENT; // live blocks of the updates, by AdamW and SGD
     m.total = m.weights + m.gradients + m.optimizer + m.activations + m.scratch;
     return m;
 }

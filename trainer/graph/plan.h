@@ -51,8 +51,9 @@ struct plan {
     int count;
     struct footprint arena;
     uint64_t kept; // bytes of activations that live from the forward into the backward pass
-    uint64_t states; // bytes of TENSOR_STATE tensors and inputs
+    const struct graph *graph; // the program's: its states have memory of their own
 };
+// The program's graph outlives the plan.
 int plan_make(struct plan *plan, const struct program *p, struct error *e);
 void plan_free(struct plan *plan);
 
@@ -61,16 +62,15 @@ struct memory_sum {
     uint64_t weights;     // f32 masters and, in bf16 storage, the copies kernels read
     uint64_t gradients, optimizer;
     uint64_t activations; // kept from forward to backward
-    uint64_t scratch;     // everything else
+    uint64_t scratch;     // everything else: shared scratch, states, input arrays, results
     uint64_t total;
 };
+// States (caches, tables, results) of one name and size are one memory, as they are in an engine.
 struct memory_sum memory_sum_of(const struct weight_layout *w, const struct plan *const *plans, int count, bool training,
     int moments, enum storage storage);
 
 // Parameters of the gradient norm: fixed blocks, so that the sum's order depends on the layout alone.
 #define NORM_BLOCK 4096u
 uint64_t norm_partials(const struct weight_layout *w);
-// Bytes that a run allocates on the device beside arenas: live block, input arrays, results, partial sums.
-uint64_t fixed_bytes(const struct weight_layout *w, const struct graph *g);
 
 #endif

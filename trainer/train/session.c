@@ -13,24 +13,31 @@ int blueprint_make(struct blueprint *b, const struct model *model, const struct 
 {
     *b = (struct blueprint){.options = *options, .limits = *limits};
     bool training = options->optimizer != OPTIMIZER_NONE;
+    struct generation_options generation = options->generation;
+    bool generates = generation.slots > 0;
+    // One rotary table serves all.
+    uint32_t positions = options->positions > generation.capacity ? options->positions : generation.capacity;
+    generation.positions = positions;
+    generation.storage = options->storage;
     graph_init(&b->graph, options->budget, options->storage);
     b->graph.dropout = options->dropout && training;
-    model_graph(model, &b->graph, MODEL_LOSS, options->positions);
+    model_graph(model, &b->graph, MODEL_LOSS, positions);
     if (training) program_make(&b->train, &b->graph, limits, true, options->checkpoint);
     program_make(&b->eval, &b->graph, limits, false, false);
     int status = weight_layout_make(&b->layout, &b->graph, limits, e);
     if (status == 0 && training) status = plan_make(&b->train_plan, &b->train, e);
     if (status == 0) status = plan_make(&b->eval_plan, &b->eval, e);
+    if (status == 0 && generates) status = generation_make(&b->generation, model, limits, &generation, e);
     if (status) {
         blueprint_free(b);
         return -1;
     }
-    const struct plan *plans[2] = {&b->eval_plan, &b->train_plan};
+    const struct plan *plans[2 + GENERATION_PROGRAMS] = {&b->eval_plan};
+    int count = 1;
+    if (training) plans[count++] = &b->train_plan;
+    for (int i = 0; generates && i < GENERATION_PROGRAMS; i++) plans[count++] = &b->generation.plan[i];
     int moments = options->optimizer == OPTIMIZER_ADAMW ? 2 : 0;
-    b->memory = memory_sum_of(&b->layout, plans, training ? 2 : 1, training, moments, options->storage);
-    uint64_t fixed = fixed_bytes(&b->layout, &b->graph) * (training ? 2 : 1);
-    b->memory.scratch += fixed;
-    b->memory.total += fixed;
+    b->memory = memory_sum_of(&b->layout, plans, count, training, moments, options->storage);
     return 0;
 }
 
@@ -40,6 +47,7 @@ void blueprint_free(struct blueprint *b)
     plan_free(&b->eval_plan);
     program_free(&b->train);
     program_free(&b->eval);
+    generation_free(&b->generation);
     weight_layout_free(&b->layout);
     graph_free(&b->graph);
 }
@@ -114,7 +122,8 @@ struct session {
     const struct blueprint *blueprint;
     const struct model *model;
     struct engine *engine;
-    struct replay *train, *eval, *update, *timed;
+    struct replay *train, *eval, *update[OPTIMIZER_ADAMW + 1], *timed; // updates by optimizer
+    struct generator *generator;
     struct micro_batch batch;
 };
 
@@ -123,16 +132,20 @@ struct session *session_open(const struct blueprint *b, const struct model *mode
     struct session *s = mem_zero(1, sizeof *s);
     s->blueprint = b;
     s->model = model;
-    bool training = b->options.optimizer != OPTIMIZER_NONE;
+    bool training = b->options.optimizer != OPTIMIZER_NONE, generates = b->options.generation.slots > 0;
     micro_batch_make(&s->batch, b->options.budget);
     bool ok = (s->engine = engine_open(gpu, &b->graph, b->options.optimizer, e)) != NULL;
     if (ok) {
         engine_reserve(s->engine, &b->eval_plan);
         if (training) engine_reserve(s->engine, &b->train_plan);
+        for (int i = 0; generates && i < GENERATION_PROGRAMS; i++) engine_reserve(s->engine, &b->generation.plan[i]);
     }
     ok = ok && (!training || (s->train = replay_make(s->engine, &b->train, &b->train_plan, false, e)));
-    ok = ok && (!training || (s->update = replay_make_update(s->engine, e)));
+    enum optimizer update = b->options.optimizer;
+    ok = ok && (!training || (s->update[update] = replay_make_update(s->engine, update, e)));
+    ok = ok && (update != OPTIMIZER_ADAMW || (s->update[OPTIMIZER_SGD] = replay_make_update(s->engine, OPTIMIZER_SGD, e)));
     ok = ok && (s->eval = replay_make(s->engine, &b->eval, &b->eval_plan, false, e));
+    ok = ok && (!generates || (s->generator = generator_open(&b->generation, model, s->engine, e)));
     if (ok) {
         model_fill_tables(model, s->eval, &b->graph); // the training replay shares the table
         return s;
@@ -144,10 +157,11 @@ struct session *session_open(const struct blueprint *b, const struct model *mode
 void session_close(struct session *s)
 {
     if (!s) return;
+    generator_close(s->generator);
     if (s->engine) {
         replay_free(s->engine, s->train);
         replay_free(s->engine, s->eval);
-        replay_free(s->engine, s->update);
+        for (int i = 0; i <= OPTIMIZER_ADAMW; i++) replay_free(s->engine, s->update[i]);
         replay_free(s->engine, s->timed);
     }
     engine_close(s->engine);
@@ -158,6 +172,11 @@ void session_close(struct session *s)
 struct engine *session_engine(struct session *s)
 {
     return s->engine;
+}
+
+struct generator *session_generator(struct session *s)
+{
+    return s->generator;
 }
 
 // Copies a filled micro-batch into a replay's input arrays; rows that are not live keep what they held.
@@ -235,7 +254,8 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
         memcpy(which[b % 2], s->batch.target_source, 4 * (size_t)s->batch.targets);
         targets[b % 2] = s->batch.targets;
     }
-    struct replay_input in = replay_begin(s->update);
+    struct replay *update = s->update[settings->optimizer];
+    struct replay_input in = replay_begin(update);
     double t = (double)settings->update;
     *in.live = (struct live_block){.gradient_scale = 1,
         .learning_rate = (float)settings->learning_rate,
@@ -248,10 +268,10 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
         .max_norm = (float)settings->max_norm,
         .correction1 = (float)(1 / (1 - pow(settings->beta1, t))),
         .correction2 = (float)(1 / (1 - pow(settings->beta2, t)))};
-    replay_submit(s->update);
+    replay_submit(update);
     for (uint32_t b = pack.count - (uint32_t)replay_pending(s->train); b < pack.count; b++)
         collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
-    struct step_result result = replay_wait(s->update).result;
+    struct step_result result = replay_wait(update).result;
     out->loss = (float)(loss / (double)(out->trained ? out->trained : 1));
     out->grad_norm = result.norm;
     out->skipped = result.skip != 0;

@@ -10,6 +10,7 @@
 
 #include "data/pack.h"
 #include "model/model.h"
+#include "train/generate.h"
 
 struct blueprint_options {
     uint32_t budget;          // tokens of a micro-batch, at least the longest conversation
@@ -18,6 +19,8 @@ struct blueprint_options {
     bool checkpoint;          // recompute layers in the backward pass
     bool dropout;             // some stage uses it
     enum optimizer optimizer; // NONE: evaluation only
+    struct generation_options generation; // for scores of generated text, with the same weights; slots 0: none.
+                                          // Its storage and rotary table follow the members above.
 };
 
 struct blueprint {
@@ -27,6 +30,7 @@ struct blueprint {
     struct weight_layout layout;
     struct program train, eval; // train has no calls when evaluation only
     struct plan train_plan, eval_plan;
+    struct generation generation; // empty without
     struct memory_sum memory;
 };
 // -1 and a sentence when the device's limits cannot hold it at all (memory.total may still exceed the heap: see
@@ -46,9 +50,11 @@ struct session;
 struct session *session_open(const struct blueprint *b, const struct model *model, struct gpu *gpu, struct error *e);
 void session_close(struct session *s);
 struct engine *session_engine(struct session *s);
+struct generator *session_generator(struct session *s); // NULL without generation; the session's
 
 // What changes from step to step.
 struct step_settings {
+    enum optimizer optimizer; // SGD, or the blueprint's
     double learning_rate, beta1, beta2, epsilon, weight_decay, max_norm, dropout;
     uint64_t update;     // counts the optimizer's updates from 1: bias correction
     uint64_t seed, step; // keys of dropout
