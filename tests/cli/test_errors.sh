@@ -1,0 +1,85 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Bad input: each a sentence that names what, where and what to try, exit status 1 (2 for wrong usage), nothing half written.
+. "$(dirname "$0")/tiny.sh"
+cd "$work"
+
+# usage
+says "no command" 2 "usage" "$pumice"
+says "unknown command" 2 "did you mean train" "$pumice" trian
+says "unknown flag" 2 "did you mean --device" "$pumice" train tiny.json --devcie 0
+says "no config" 2 "missing" "$pumice" train
+says "help" 0 "example: pumice plan" "$pumice" plan --help
+
+# config
+says "missing config" 1 "nothing.json" "$pumice" plan nothing.json
+printf '{\n  "output_dir": "x",\n  "seed": ,\n}' >broken.json
+says "broken JSON" 1 "broken.json:3:" "$pumice" plan broken.json
+says "unknown key" 1 "learning_rate" "$pumice" plan tiny.json --set learning_rat=1
+says "unknown value" 1 "cosine" "$pumice" plan tiny.json --set lr_scheduler_type=cosin
+says "out of range" 1 "train_batch_size" "$pumice" plan tiny.json --set train_batch_size=0
+says "unknown source" 1 "maths" "$pumice" plan tiny.json --set 'specialized=["code","maths"]'
+
+# data
+says "missing data" 1 "data/nothing.jsonl" "$pumice" plan tiny.json --set sources.math.path=data/nothing.jsonl
+printf '{"messages":[{"role":"user","content":"hello"}]}\n' >data/silent.jsonl
+says "nothing to train" 1 "silent.jsonl:1" "$pumice" plan tiny.json --set sources.math.path=data/silent.jsonl
+: >data/empty.jsonl
+says "an empty file" 1 "empty.jsonl" "$pumice" plan tiny.json --set sources.math.path=data/empty.jsonl
+{ cat data/math.jsonl; echo '{"messages": [}'; } >data/one.jsonl
+says "a broken row is skipped and named" 0 "one.jsonl:13" "$pumice" plan tiny.json --set sources.math.path=data/one.jsonl
+says "strict stops at it" 1 "one.jsonl:13" "$pumice" plan tiny.json --set sources.math.path=data/one.jsonl strict=true
+says "too long rows" 1 "max_length" "$pumice" plan tiny.json --set max_length=8
+says "more rows than there are" 1 "12" "$pumice" plan tiny.json --set \
+    'stages=[{"name":"a","mix":{"math":{"rows":13}}}]' strategy=null specialized=null general=null dmt_k=null
+
+# models
+says "missing model" 1 "no such model" "$pumice" plan tiny.json --set init=null model_name_or_path=nowhere
+mkdir -p bad
+printf '{"architectures":["BertModel"]}' >bad/config.json
+says "unknown architecture" 1 "BertModel" "$pumice" plan tiny.json --set init=null model_name_or_path=bad
+"$pumice" train tiny.json --set output_dir=made max_steps=1 save_strategy=no save_steps=0 >/dev/null 2>made.err || { cat made.err; exit 1; }
+cp -r made cut && head -c 60000 made/model.safetensors >cut/model.safetensors
+says "truncated safetensors" 1 "cut/model.safetensors" "$pumice" eval --model cut --data data/math_test.jsonl
+cp -r made lying && sed 's/"vocab_size":[^,]*/"vocab_size":300/' made/config.json >lying/config.json
+says "wrong shapes" 1 "shape" "$pumice" eval --model lying --data data/math_test.jsonl
+cp -r made mute && printf '{"model":{"type":"Unigram","vocab":[]}}' >mute/tokenizer.json
+says "unknown tokenizer" 1 "Unigram" "$pumice" eval --model mute --data data/math_test.jsonl
+printf 'GGUF\003\000\000\000' >short.gguf
+says "truncated GGUF" 1 "short.gguf" "$pumice" eval --model short.gguf --data data/math_test.jsonl
+says "no model at all" 1 "neither" "$pumice" eval --model data/math.jsonl --data data/math_test.jsonl
+
+# devices
+says "no such device" 1 "nosuchdevice" "$pumice" train tiny.json --device nosuchdevice
+says "a model that does not fit" 1 "does not fit" "$pumice" plan tiny.json --set \
+    'init={"architectures":["LlamaForCausalLM"],"hidden_size":8192,"num_hidden_layers":200,"num_attention_heads":64,"intermediate_size":28672,"tokenizer":"bytes"}' precision=f32
+
+# folders
+mkdir -p taken && echo keep >taken/model.safetensors
+says "a folder with other files" 1 "taken" "$pumice" train tiny.json --set output_dir=taken
+check "which are left alone" grep -q keep taken/model.safetensors
+says "a run that is done" 1 "output_dir" "$pumice" train tiny.json --set output_dir=made
+"$pumice" train tiny.json --set output_dir=busy num_train_epochs=400 >/dev/null 2>busy.err &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    sleep 0.5
+    if [ -s busy/log.jsonl ]; then break; fi
+done
+says "a folder in use" 1 "in use" "$pumice" train tiny.json --set output_dir=busy num_train_epochs=400 --resume
+kill -9 "$pid"
+wait "$pid" 2>/dev/null || true
+
+# A full disk: a file system of 2 MiB, room for the first checkpoints but not for all. (A limit on file sizes would hit the
+# software driver's own memory files.) It takes root to mount one.
+mkdir full
+if mount -t tmpfs -o size=2m tmpfs full 2>/dev/null; then
+    trap 'umount "$work/full"; rm -rf "$work"' EXIT
+    says "a full disk" 1 "full/" "$pumice" train tiny.json --set output_dir=full/run save_steps=1 save_total_limit=0
+    check "and left nothing half written" test -z "$(find full -name '*.tmp' -o -path full/run/model.safetensors)"
+    newest=$(ls -d full/run/checkpoint-* | sort -t- -k2 -n | tail -n 1)
+    check "the newest checkpoint is whole" "$pumice" eval --model "$newest" --data data/math_test.jsonl
+else
+    echo "not root: a full disk is not tried"
+fi
+exit "$failed"
