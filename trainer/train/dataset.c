@@ -90,6 +90,19 @@ static struct eval_set *find_eval(const struct dataset *d, const struct config_e
     return NULL;
 }
 
+static int make_ability(struct dataset *d, struct eval_set *set, const struct bundle *b, struct error *e)
+{
+    const struct ability_options o = {.metric = set->entry->metric, .max_new_tokens = (uint32_t)set->entry->max_new_tokens,
+        .max_length = (uint32_t)set->max_length, .template = set->template};
+    struct ability *a = &set->ability;
+    if (ability_make(a, &set->source, b, &o, e)) return -1;
+    if (a->skipped) say("eval %s: %zu rows cannot be scored (%s)", set->entry->name, a->skipped, a->problem ? a->problem : "");
+    if (a->longest > d->longest) d->longest = a->longest;
+    if (a->capacity > d->capacity) d->capacity = a->capacity;
+    if (a->capacity && a->rows > d->requests) d->requests = a->rows;
+    return 0;
+}
+
 static int load_evals(struct dataset *d, const struct bundle *b, struct error *e)
 {
     const struct config *c = d->config;
@@ -114,6 +127,7 @@ static int load_evals(struct dataset *d, const struct bundle *b, struct error *e
             if (source_load(&set->source, &o, b->tokenizer, e)) return -1;
             source_report(&set->source);
             if (set->source.longest > d->longest) d->longest = set->source.longest;
+            if (entry->metric != METRIC_NONE && make_ability(d, set, b, e)) return error_prefix(e, "eval %s: ", entry->name);
         }
     }
     return 0;
@@ -137,6 +151,7 @@ void dataset_close(struct dataset *d)
         free(d->cuts[i].rows);
     }
     for (size_t i = 0; i < d->eval_count; i++) {
+        if (d->evals[i].entry->metric != METRIC_NONE) ability_free(&d->evals[i].ability);
         source_free(&d->evals[i].source);
         if (d->evals[i].own_template) template_close(d->evals[i].template);
         free(d->evals[i].template);

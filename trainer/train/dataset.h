@@ -6,6 +6,7 @@
 #define PUMICE_DATASET_H
 
 #include "data/source.h"
+#include "train/ability.h"
 #include "train/bundle.h"
 #include "train/stages.h"
 
@@ -23,6 +24,7 @@ struct eval_set {
     struct template *template; // its own, or the run's
     bool own_template;
     struct source source;
+    struct ability ability; // where entry->metric asks for one
 };
 
 struct dataset {
@@ -36,6 +38,8 @@ struct dataset {
     size_t eval_count;
     uint32_t longest;     // tokens of the longest conversation, evaluation included
     uint64_t step_tokens; // about those of the largest step
+    uint32_t capacity;    // tokens of the longest answer to be generated with its prompt; 0: none is
+    uint32_t requests;    // most answers to generate for one evaluation file
 };
 
 // Loads and draws; says on stderr what was skipped and cut. `with_evals` false: for `plan`. -1 with the reason.

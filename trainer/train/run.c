@@ -28,19 +28,21 @@ static enum optimizer optimizer_of(const struct config *c)
     return OPTIMIZER_SGD;
 }
 
-static struct blueprint_options blueprint_options_of(const struct config *c, const struct dataset *d, const struct limits *limits)
+static struct blueprint_options blueprint_options_of(
+    const struct config *c, const struct dataset *d, const struct model *model, const struct limits *limits)
 {
     struct blueprint_options o = {.budget = (uint32_t)c->micro_batch_tokens, .positions = d->longest,
         .checkpoint = c->gradient_checkpointing == CHOICE_TRUE, .optimizer = optimizer_of(c)};
     o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && !limits->software) ? STORAGE_BF16 : STORAGE_F32;
     for (size_t k = 0; k < c->stage_count; k++) o.dropout = o.dropout || c->stages[k].settings.dropout > 0;
+    if (d->capacity) o.generation = generation_choose(model, limits, o.storage, d->capacity, d->requests);
     return o;
 }
 
 int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
     const struct limits *limits, struct error *e)
 {
-    struct blueprint_options o = blueprint_options_of(c, d, limits);
+    struct blueprint_options o = blueprint_options_of(c, d, &bundle->model, limits);
     if (c->matmul_precision != PRECISION_AUTO && c->matmul_precision != PRECISION_F32)
         return error_set(e, "matmul_precision %s: this version's products multiply in f32; use f32 or auto",
             config_value_name("matmul_precision", c->matmul_precision));
@@ -144,6 +146,11 @@ static int evaluate(struct run *r, size_t stage, struct error *e)
         mean += losses[i] / (double)count;
         names[i] = set->entry->name;
         scores[i] = NAN;
+        if (set->entry->metric != METRIC_NONE) {
+            struct ability_score score;
+            ability_run(&set->ability, r->session, session_generator(r->session), NULL, NULL, &score);
+            scores[i] = score.score;
+        }
         free(items);
         free(out);
     }
@@ -289,7 +296,7 @@ static int check_config(const struct config *c, struct error *e)
 static int make_blueprint(struct run *r, bool resumed, struct error *e)
 {
     struct limits limits = limits_of(gpu_info(r->gpu));
-    struct blueprint_options o = blueprint_options_of(r->config, &r->data, &limits);
+    struct blueprint_options o = blueprint_options_of(r->config, &r->data, &r->bundle.model, &limits);
     const struct gpu_info *info = gpu_info(r->gpu);
     if (resumed) {
         bool same = strcmp(r->state.device, info->name) == 0 && strcmp(r->state.driver, info->driver) == 0;
