@@ -24,7 +24,8 @@ void main()
     if (result.skip != 0) return;
     float scale = live.gradient_scale * result.clip;
     float decay = args.decay != 0 ? live.learning_rate * live.weight_decay : 0.0;
-    for (uint i = GRID_LANE; i < args.count / 4; i += GRID_LANES) {
+    uint n = args.count / 4, end = PIECE_END(n);
+    for (uint i = PIECE_BEGIN(n); i < end; i += GROUP) {
         precise vec4 gradient = g_f32[i] * scale;
         precise vec4 decayed = p_f32[i] - decay * p_f32[i];
         precise vec4 first = live.beta1 * m_f32[i] + live.rest1 * gradient;

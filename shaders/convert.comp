@@ -13,5 +13,6 @@ TENSOR(2, to)
 
 void main()
 {
-    for (uint i = GRID_LANE; i < args.count / 4; i += GRID_LANES) STORE4(to, 2, i, LOAD4(from, 1, i));
+    uint n = args.count / 4, end = PIECE_END(n);
+    for (uint i = PIECE_BEGIN(n); i < end; i += GROUP) STORE4(to, 2, i, LOAD4(from, 1, i));
 }

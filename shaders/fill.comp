@@ -19,7 +19,7 @@ layout(binding = 1, std430) writeonly buffer Words {
 void main()
 {
     if (ONLY_FIRST != 0 && live.first == 0) return;
-    uint groups = args.count / 4, rest = 4 * groups + GRID_LANE;
-    for (uint i = GRID_LANE; i < groups; i += GRID_LANES) x4[i] = uvec4(args.value);
-    if (rest < args.count) x[rest] = args.value;
+    uint n = args.count / 4, end = PIECE_END(n), rest = 4 * n + LANE;
+    for (uint i = PIECE_BEGIN(n); i < end; i += GROUP) x4[i] = uvec4(args.value);
+    if (GROUP_INDEX == 0 && rest < args.count) x[rest] = args.value;
 }

@@ -9,9 +9,13 @@ layout(constant_id = 1) const uint STORE = 0; // bit b: binding b is bf16
 #define GROUP gl_WorkGroupSize.x
 #define LANE gl_LocalInvocationID.x
 #define GROUP_INDEX (gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x)
-// Element-wise kernels: for (uint i = GRID_LANE; i < n; i += GRID_LANES) is right for any number of groups.
 #define GRID_LANE (GROUP_INDEX * GROUP + LANE)
+// Element-wise kernels, right for any number of groups: for (uint i = PIECE_BEGIN(n); i < PIECE_END(n); i += GROUP). A
+// group's piece lies together: CPUs' caches need that, GPUs do not mind.
 #define GRID_LANES (gl_NumWorkGroups.x * gl_NumWorkGroups.y * GROUP)
+#define PIECE(n) (((n) + GRID_LANES - 1) / GRID_LANES * GROUP)
+#define PIECE_BEGIN(n) (GROUP_INDEX * PIECE(n) + LANE)
+#define PIECE_END(n) min(n, (GROUP_INDEX + 1) * PIECE(n))
 
 layout(binding = 0, std430) readonly buffer Live {
     live_block live;
