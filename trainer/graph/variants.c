@@ -25,19 +25,15 @@ static uint32_t tile_rows(uint64_t m, uint32_t most)
 
 struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k)
 {
-    const struct gpu_info *info = limits->info;
-    struct matmul_variant v = {.kernel = "matmul_register", .group = 64};
-    uint32_t rows = tile_rows(m, 8), steps = 1;
-    if (limits->software && info && info->subgroup_size >= 4 && info->subgroup_size <= 32) {
-        v.kernel = "matmul_lanes";
-        v.group = info->subgroup_size;
-        rows = tile_rows(m, 64);
-        if (layout != LAYOUT_TN) steps = rows >= 32 ? 2 : 4;
-    }
+    uint32_t lanes = limits->info ? limits->info->subgroup_size : 0;
+    bool deal = limits->software && lanes >= 4 && lanes <= 32;
+    struct matmul_variant v = {.kernel = "matmul_register", .group = deal ? lanes : 64};
     if (v.group > limits->group) v.group = limits->group;
+    uint32_t rows = tile_rows(m, deal ? 64 : 8), steps = deal && layout != LAYOUT_TN && rows < 32 ? 4 : 1;
     v.constants[v.constant_count++] = rows;
     v.constants[v.constant_count++] = steps;
     v.constants[v.constant_count++] = (k % (4 * steps) != 0) | (n % 4 != 0) << 1;
+    v.constants[v.constant_count++] = deal;
     fold(limits, divide_up(m, rows) * divide_up(n, 4 * v.group), &v.groups_x, &v.groups_y);
     return v;
 }
