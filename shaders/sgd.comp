@@ -19,12 +19,13 @@ TENSOR(4, narrow)
 void main()
 {
     if (result.skip != 0) return;
-    float scale = live.gradient_scale * result.clip;
+    float scale = live.gradient_scale * result.clip, rate = live.learning_rate;
     float decay = args.decay != 0 ? live.weight_decay : 0.0;
     uint n = args.count / 4, end = PIECE_END(n);
     for (uint i = PIECE_BEGIN(n); i < end; i += GROUP) {
-        precise vec4 gradient = g_f32[i] * scale + decay * p_f32[i];
-        precise vec4 updated = p_f32[i] - live.learning_rate * gradient;
+        precise vec4 old = p_f32[i];
+        precise vec4 gradient = g_f32[i] * scale + decay * old;
+        precise vec4 updated = old - rate * gradient;
         p_f32[i] = updated;
         if (COPY != 0) narrow_bf16[i] = bf16_pack(updated);
     }

@@ -18,14 +18,20 @@ void main()
 {
     uint begin = GROUP_INDEX * args.block, end = min(begin + args.block, args.count);
     if (begin >= args.count) return;
+    float scale = live.gradient_scale;
     vec4 sum = vec4(0);
-    for (uint i = begin / 4 + LANE; 4 * i < end; i += 16 * GROUP) {
+    for (uint first = begin / 4; first < end / 4; first += 16 * GROUP) {
         vec4 few = vec4(0);
-        for (uint k = i; 4 * k < min(end, 4 * (i + 16 * GROUP)); k += GROUP) {
-            vec4 v = cut4(live.gradient_scale * g_f32[k], 4 * k, end);
+        uint last = min(end / 4, first + 16 * GROUP);
+        for (uint i = first + LANE; i < last; i += GROUP) {
+            vec4 v = scale * g_f32[i];
             few += v * v;
         }
         sum += few;
+    }
+    if (end % 4 != 0 && LANE == 0) {
+        vec4 v = cut4(scale * g_f32[end / 4], end / 4 * 4, end);
+        sum += v * v;
     }
     float all = group_sum(sum4(sum));
     if (LANE == 0) partial[args.first_partial + GROUP_INDEX] = all;
