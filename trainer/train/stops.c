@@ -46,14 +46,14 @@ static int add_generation_config(struct stops *s, const char *folder, struct err
 }
 
 // Renders one turn of each side: what follows the assistant's text within its trained span closes the turn.
-static void add_closing(struct stops *s, const struct bundle *b)
+static void add_closing(struct stops *s, const struct tokenizer *tokenizer, const struct template *template)
 {
     const struct message messages[] = {{ROLE_USER, TRAIN_BY_ROLE, "a", 1}, {ROLE_ASSISTANT, TRAIN_BY_ROLE, "b", 1}};
     struct rendering r = {0};
     struct tokens tokens = {0};
     struct error refused; // a template that cannot show this closes nothing
-    if (render_messages(&r, &b->template, messages, 2, &refused) == 0 && r.span_count == 1 &&
-        tokenizer_encode(b->tokenizer, &tokens, r.runs, r.run_count, &refused) == 0) {
+    if (render_messages(&r, template, messages, 2, &refused) == 0 && r.span_count == 1 &&
+        tokenizer_encode(tokenizer, &tokens, r.runs, r.run_count, &refused) == 0) {
         size_t begin = 0, end = r.spans[0].end;
         for (size_t i = 0; i < r.full.count; i++)
             if (r.full.runs[i].origin == 2) begin = r.full.runs[i].end;
@@ -61,7 +61,7 @@ static void add_closing(struct stops *s, const struct bundle *b)
         for (size_t i = 0; i < tokens.count; i++)
             if (tokens.ends[i] > begin && tokens.ends[i] <= end) last = tokens.ids[i], s->closing++;
         char *text = mem_string_n(r.full.text.data + begin, end - begin);
-        if (s->closing == 1 && tokenizer_is_special(b->tokenizer, last))
+        if (s->closing == 1 && tokenizer_is_special(tokenizer, last))
             add_id(s, last);
         else
             stops_add_text(s, text);
@@ -71,7 +71,7 @@ static void add_closing(struct stops *s, const struct bundle *b)
     rendering_free(&r);
 }
 
-int stops_make(struct stops *s, const struct bundle *b, struct error *e)
+int stops_make(struct stops *s, const struct bundle *b, const struct template *template, struct error *e)
 {
     *s = (struct stops){0};
     add_id(s, tokenizer_eos(b->tokenizer));
@@ -81,7 +81,7 @@ int stops_make(struct stops *s, const struct bundle *b, struct error *e)
         stops_free(s);
         return -1;
     }
-    add_closing(s, b);
+    add_closing(s, b->tokenizer, template);
     return 0;
 }
 

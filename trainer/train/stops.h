@@ -14,9 +14,9 @@ struct stops {
     uint32_t closing; // tokens that close an assistant turn and are trained with it: most often 1
 };
 // The end tokens of tokenizer, config.json and generation_config.json (a number or a list there), and what the template
-// writes after an assistant's text: a token where it is a single special one, else a text. -1 when a file that is there
-// cannot be read.
-int stops_make(struct stops *s, const struct bundle *b, struct error *e);
+// (of the bundle, or another) writes after an assistant's text: a token where it is a single special one, else a text.
+// -1 when a file that is there cannot be read.
+int stops_make(struct stops *s, const struct bundle *b, const struct template *template, struct error *e);
 void stops_add_text(struct stops *s, const char *text);
 void stops_free(struct stops *s); // and back to {0}
 

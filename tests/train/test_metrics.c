@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#include "train/metrics.h"
+#include "test.h"
+
+static void test_numbers(void)
+{
+    static const struct {
+        const char *text;
+        double want; // NAN: none
+    } cases[] = {{"", NAN}, {"none", NAN}, {"42", 42}, {"The answer is 42.", 42}, {"3 + 4 = 7", 7}, {"7 or 8?", 8},
+        {"#### 5", 5}, {"1 2 3 #### 4 5 6", 4}, {"#### 1\n#### 2\n", 2}, {"####9", 9}, {"##### 3", 3},
+        {"it is 12 #### dunno", 12}, {"####", NAN}, {"#### ", NAN}, {"$1,234.50", 1234.5}, {"1,234,567", 1234567},
+        {"1,2,3", 3}, {"(3,400)", 3400}, {"12,3456", 3456}, {"1234,567", 567}, {"1,234,56", 56}, {"-5", -5},
+        {"-$5", -5}, {"$-5", -5}, {"7-3", 3}, {"7 - 3", 3}, {"7 - 3 = -4", -4}, {"x-3", 3}, {"(2)-3", 3}, {"a: -3", -3},
+        {"$7-$3", 3}, {"--3", -3}, {".5", 0.5}, {"-.5", -0.5}, {"3.", 3}, {"3.25.", 3.25}, {"v1.2.3", 3}, {"0.1", 0.1},
+        {"007", 7}, {"50%", 50}, {"2 apples, 3 pears", 3}, {"10,", 10}, {"10,000,", 10000}, {"10.,000", 0}, {"$", NAN},
+        {"-", NAN}, {".", NAN}, {"#### -12", -12}, {"#### $1,000", 1000}, {"####\n\n  18", 18},
+        {"99999999999999999999999999999999999999", 1e38}, {"a1b2c", 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double got = NAN;
+        bool found = metric_number(&got, cases[i].text, strlen(cases[i].text));
+        CHECK_SAY(found == !isnan(cases[i].want) && (!found || got == cases[i].want), "\"%s\" gives %g, want %g",
+            cases[i].text, got, cases[i].want);
+    }
+    double got;
+    CHECK(metric_number(&got, "12345", 2) && got == 12); // no byte beyond the text is read
+    CHECK(metric_number(&got, "1,234", 4) && got == 23);
+    CHECK(metric_number(&got, "a\0b7", 4) && got == 7);
+    CHECK(!metric_number(&got, "####", 3));
+}
+
+static void test_metrics(void)
+{
+    static const struct {
+        const char *text, *reference;
+        bool numeric, contains;
+    } cases[] = {{"so it is 7", "3 + 4 = 7\n#### 7", true, false}, {"#### 7", "7", true, true},
+        {"7.00009", "7", true, true}, {"7.0002", "7", false, true}, {"7.0001", "7", true, true},
+        {"-7", "7", false, true}, {"1,000", "1000", true, false}, {"Paris.", "Paris", false, true},
+        {"paris", "Paris", false, false}, {"in Paris", " Paris\n", false, true}, {"", "Paris", false, false},
+        {"Par", "Paris", false, false}, {"anything", "", false, false}, {"anything", " \n", false, false},
+        {"no number", "none", false, false}, {"a b", "a b", false, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t bytes = strlen(cases[i].text);
+        CHECK_SAY(metric_numeric(cases[i].text, bytes, cases[i].reference) == cases[i].numeric,
+            "numeric: \"%s\", \"%s\"", cases[i].text, cases[i].reference);
+        CHECK_SAY(metric_contains(cases[i].text, bytes, cases[i].reference) == cases[i].contains,
+            "contains: \"%s\", \"%s\"", cases[i].text, cases[i].reference);
+    }
+}
+
+// Any bytes give an answer, and the same one whatever stands behind them.
+static void test_bytes(void)
+{
+    static const char letters[] = "0123456789,,..--$$##  ab";
+    uint64_t seed = 1;
+    for (int k = 0; k < 20000; k++) {
+        char text[24], longer[48];
+        size_t n = test_random(&seed) % sizeof text;
+        for (size_t i = 0; i < n; i++) text[i] = letters[test_random(&seed) % (sizeof letters - 1)];
+        memcpy(longer, text, n);
+        memset(longer + n, '9', sizeof longer - n);
+        double a = 0, b = 0;
+        CHECK(metric_number(&a, text, n) == metric_number(&b, longer, n) && a == b);
+        CHECK(isfinite(a));
+    }
+}
+
+int main(void)
+{
+    test_numbers();
+    test_metrics();
+    test_bytes();
+    return test_end();
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#include "train/ability.h"
+
+#include "train/metrics.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// While the rows are prepared.
+struct making {
+    struct ability *ability;
+    const struct source *source;
+    const struct ability_options *options;
+    struct conversation_maker maker;
+};
+
+static bool same_text(const char *a, const char *b)
+{
+    while (*a == ' ' || (*a >= '\t' && *a <= '\r')) a++;
+    while (*b == ' ' || (*b >= '\t' && *b <= '\r')) b++;
+    size_t n = strlen(a), m = strlen(b);
+    while (n && (a[n - 1] == ' ' || (a[n - 1] >= '\t' && a[n - 1] <= '\r'))) n--;
+    while (m && (b[m - 1] == ' ' || (b[m - 1] >= '\t' && b[m - 1] <= '\r'))) m--;
+    return n == m && memcmp(a, b, n) == 0;
+}
+
+// Messages before the last assistant turn (all of them without one), and that turn's text or NULL.
+static size_t prompt_messages(const struct row *row, const char **turn)
+{
+    size_t count = row->count;
+    while (count && row->messages[count - 1].role != ROLE_ASSISTANT) count--;
+    *turn = count ? row->messages[count - 1].text : NULL;
+    return count ? count - 1 : row->count;
+}
+
+// A conversation of which only the last trained tokens count, those of its last turn. Returns how many they are.
+static uint32_t add_item(struct ability *a, const struct conversation *c)
+{
+    uint8_t *mask = arena_alloc(&a->arena, c->tokens);
+    uint32_t end = c->tokens, begin;
+    while (end && !c->mask[end - 1]) end--;
+    for (begin = end; begin && c->mask[begin - 1];) begin--;
+    memset(mask, 0, c->tokens);
+    memset(mask + begin, 1, end - begin);
+    GROW(a->items, a->item_count, a->item_capacity);
+    a->items[a->item_count++] = (struct pack_item){c->ids, mask, c->tokens, 0};
+    if (c->tokens > a->longest) a->longest = c->tokens;
+    return end - begin;
+}
+
+// Of items from `first` on, only the first of the tokens that count goes on counting.
+static void keep_first_token(struct ability *a, uint32_t first)
+{
+    for (uint32_t k = first; k < a->item_count; k++) {
+        struct pack_item *item = &a->items[k];
+        uint8_t *mask = arena_alloc(&a->arena, item->tokens);
+        const uint8_t *one = memchr(item->mask, 1, item->tokens);
+        memset(mask, 0, item->tokens);
+        if (one) mask[one - item->mask] = 1;
+        item->mask = mask;
+    }
+}
+
+static int make_exact(struct making *m, size_t i, struct error *e)
+{
+    const struct conversation *c = &m->source->rows[i];
+    if (!c->tokens) return error_set(e, "nothing in it is trained, so there is no answer to compare with");
+    if (c->cut) return error_set(e, "it is longer than max_length");
+    add_item(m->ability, c);
+    return 0;
+}
+
+static int find_choice(const struct row *row, const char *text)
+{
+    for (size_t k = 0; text && k < row->choice_count; k++)
+        if (same_text(text, row->choices[k])) return (int)k;
+    return -1;
+}
+
+// Which of the choices the row says is right, or -1.
+static int find_right(const struct row *row, const char *turn)
+{
+    const char *answer = row->answer;
+    int right = find_choice(row, answer);
+    if (right < 0 && answer) {
+        char *end;
+        long number = strtol(answer, &end, 10);
+        if (answer[0] >= 'A' && answer[0] <= 'Z' && !answer[1])
+            number = answer[0] - 'A';
+        else if (end == answer || *end)
+            number = -1;
+        if (number >= 0 && (size_t)number < row->choice_count) right = (int)number;
+    }
+    return right < 0 ? find_choice(row, turn) : right;
+}
+
+static int make_candidates(struct making *m, size_t i, struct error *e)
+{
+    struct ability *a = m->ability;
+    const struct row *row = &m->source->raw[i];
+    bool rank = a->metric == METRIC_RANK;
+    if (row->kind != ROW_MESSAGES || row->choice_count == 0)
+        return error_set(e, "it has no messages with \"choices\" (a list of texts)");
+    const char *turn;
+    size_t before = prompt_messages(row, &turn), count = row->choice_count;
+    int right = find_right(row, turn);
+    const char *further = right < 0 && rank ? (row->answer ? row->answer : turn) : NULL;
+    if (further) right = (int)count++;
+    if (right < 0 && rank) right = 0;
+    if (right < 0)
+        return error_set(e, "which of its choices is right is said neither by \"answer\" nor by an assistant turn");
+    if (count < 2) return error_set(e, "it has only one choice");
+    struct message *messages = mem_alloc((before + 1) * sizeof *messages);
+    memcpy(messages, row->messages, before * sizeof *messages);
+    struct row candidate = {.kind = ROW_MESSAGES, .messages = messages, .count = before + 1};
+    uint32_t first = a->item_count;
+    bool single = true; // every choice is one token
+    int status = 0;
+    for (size_t k = 0; k < count && status == 0; k++) {
+        const char *text = k < row->choice_count ? row->choices[k] : further;
+        struct conversation c;
+        messages[before] = (struct message){ROLE_ASSISTANT, TRAIN_YES, text, strlen(text)};
+        status = conversation_make(&c, &m->maker, &a->arena, &candidate, e);
+        if (status == 0 && c.cut) status = error_set(e, "with choice %zu it is longer than max_length", k + 1);
+        if (status == 0) single = add_item(a, &c) == 1 + a->stops.closing && single;
+    }
+    free(messages);
+    if (status) {
+        a->item_count = first;
+        return -1;
+    }
+    if (single && !rank) keep_first_token(a, first);
+    a->right[a->rows] = (uint32_t)right;
+    a->chance += 1 / (double)count;
+    return 0;
+}
+
+static int make_prompt(struct making *m, size_t i, struct error *e)
+{
+    struct ability *a = m->ability;
+    const struct row *row = &m->source->raw[i];
+    const char *reference;
+    double number;
+    if (conversation_prompt(&m->maker, &reference, row, e)) return -1;
+    if (row->answer) reference = row->answer;
+    if (!reference) return error_set(e, "it has neither an \"answer\" nor an assistant turn to compare with");
+    if (a->metric == METRIC_NUMERIC && !metric_number(&number, reference, strlen(reference)))
+        return error_set(e, "there is no number in its answer");
+    if (a->metric == METRIC_CONTAINS && same_text(reference, "")) return error_set(e, "its answer is empty");
+    uint32_t tokens = (uint32_t)m->maker.tokens.count, limit = m->options->max_length;
+    if (limit && tokens > limit) return error_set(e, "its prompt has %u tokens, and max_length is %u", tokens, limit);
+    if (!tokens) return error_set(e, "its prompt is empty");
+    uint32_t *ids = arena_alloc(&a->arena, 4 * (size_t)tokens);
+    memcpy(ids, m->maker.tokens.ids, 4 * (size_t)tokens);
+    a->requests[a->rows] = (struct generate_request){ids, tokens};
+    a->references[a->rows] = reference;
+    if (tokens + a->max_new_tokens > a->capacity) a->capacity = tokens + a->max_new_tokens;
+    return 0;
+}
+
+static void make_row(struct making *m, size_t i)
+{
+    struct ability *a = m->ability;
+    struct error why;
+    bool prompts = a->metric == METRIC_NUMERIC || a->metric == METRIC_CONTAINS;
+    int status = prompts                     ? make_prompt(m, i, &why)
+                 : a->metric == METRIC_EXACT ? make_exact(m, i, &why)
+                                             : make_candidates(m, i, &why);
+    if (status == 0) {
+        a->first[++a->rows] = a->item_count;
+        return;
+    }
+    if (a->skipped++) return;
+    char *place = source_place(m->source, i);
+    a->problem = mem_format("%s: %s", place, why.text);
+    free(place);
+}
+
+int ability_make(struct ability *a, const struct source *s, const struct bundle *bundle,
+    const struct ability_options *options, struct error *e)
+{
+    assert(s->raw && options->metric != METRIC_NONE);
+    const struct template *template = options->template ? options->template : &bundle->template;
+    *a = (struct ability){
+        .metric = options->metric, .max_new_tokens = options->max_new_tokens, .tokenizer = bundle->tokenizer};
+    if (stops_make(&a->stops, bundle, template, e)) return -1;
+    a->first = mem_zero(s->count + 1, sizeof *a->first);
+    a->right = mem_zero(s->count, sizeof *a->right);
+    a->requests = mem_zero(s->count, sizeof *a->requests);
+    a->references = mem_zero(s->count, sizeof *a->references);
+    struct making m = {.ability = a,
+        .source = s,
+        .options = options,
+        .maker = {.template = template, .tokenizer = bundle->tokenizer, .max_length = options->max_length}};
+    for (size_t i = 0; i < s->count; i++) make_row(&m, i);
+    conversation_maker_free(&m.maker);
+    if (a->rows) {
+        a->chance /= a->rows;
+        return 0;
+    }
+    error_set(e, "%s: none of its %zu rows can be scored; the first: %s", s->name, s->count, a->problem);
+    ability_free(a);
+    return -1;
+}
+
+void ability_free(struct ability *a)
+{
+    stops_free(&a->stops);
+    arena_free(&a->arena);
+    free(a->items);
+    free(a->first);
+    free(a->right);
+    free(a->requests);
+    free(a->references);
+    free(a->problem);
+    *a = (struct ability){0};
+}
+
+static bool is_right(const struct ability *a, uint32_t row, const struct eval_outcome *out)
+{
+    const struct eval_outcome *all = out + a->first[row];
+    if (a->metric == METRIC_EXACT) return all->trained && all->hits == all->trained;
+    uint32_t best = UINT32_MAX; // none is, of losses that are not finite
+    double least = INFINITY;
+    for (uint32_t k = 0; k < a->first[row + 1] - a->first[row]; k++) {
+        double loss = a->metric == METRIC_RANK ? all[k].loss / (all[k].trained ? all[k].trained : 1) : all[k].loss;
+        if (loss < least) least = loss, best = k;
+    }
+    return best == a->right[row];
+}
+
+void ability_run(const struct ability *a, struct session *session, struct generator *generator,
+    void (*ended)(void *context, uint32_t request, uint64_t tokens), void *context, struct ability_score *out)
+{
+    *out = (struct ability_score){.rows = a->rows};
+    if (a->longest) {
+        struct eval_outcome *all = mem_zero(a->item_count, sizeof *all);
+        session_eval(session, a->items, a->item_count, true, all);
+        for (uint32_t i = 0; i < a->rows; i++) out->correct += is_right(a, i, all);
+        free(all);
+    } else {
+        const struct generate_settings settings = {.max_new_tokens = a->max_new_tokens,
+            .top_p = 1,
+            .stops = &a->stops,
+            .tokenizer = a->tokenizer,
+            .ended = ended,
+            .context = context};
+        struct generated *all = mem_zero(a->rows, sizeof *all);
+        generator_run(generator, a->requests, a->rows, &settings, all);
+        for (uint32_t i = 0; i < a->rows; i++) {
+            struct text text = {0};
+            generated_text(&text, &all[i], a->tokenizer, &a->stops);
+            text_add(&text, "", 0);
+            out->correct += a->metric == METRIC_NUMERIC ? metric_numeric(text.data, text.bytes, a->references[i])
+                                                        : metric_contains(text.data, text.bytes, a->references[i]);
+            text_free(&text);
+        }
+        generated_free(all, a->rows);
+        free(all);
+    }
+    out->score = (double)out->correct / a->rows;
+}
