@@ -24,6 +24,7 @@ layout(binding = 6, std430) readonly buffer Positions {
 
 vec4 q[HEADS * D4], sum[HEADS * D4];
 float most[HEADS], weight[HEADS], fade[HEADS], p[HEADS * BLOCK];
+float all[HEADS]; // the scores' sum: not finite when one of them is not, which maxima and clamps may hide
 bool seen[BLOCK];
 
 void score(uint d, vec4 k[BLOCK])
@@ -37,7 +38,10 @@ void soften()
 {
     for (uint h = 0; h < HEADS; h++) {
         float top = most[h];
-        for (uint j = 0; j < BLOCK; j++) top = seen[j] ? max(top, p[h * BLOCK + j]) : top;
+        for (uint j = 0; j < BLOCK; j++) {
+            top = seen[j] ? max(top, p[h * BLOCK + j]) : top;
+            all[h] += seen[j] ? p[h * BLOCK + j] : 0;
+        }
         fade[h] = exp(max(most[h] - top, -100.0));
         weight[h] *= fade[h];
         most[h] = top;
@@ -71,7 +75,7 @@ void main()
     }
     for (uint h = 0; h < HEADS; h++) {
         most[h] = LOWEST;
-        weight[h] = 0;
+        weight[h] = all[h] = 0;
     }
     for (uint s = first_key(starts[row], row); s <= last; s += BLOCK) {
         uint k_at[BLOCK], v_at[BLOCK];
@@ -92,9 +96,9 @@ void main()
     }
     if (row + DEAL_LANE >= rows) return;
     for (uint h = 0; h < HEADS; h++) {
-        float scale = 1 / weight[h];
+        float bad = uintBitsToFloat(0x7fc00000u), scale = is_finite(all[h]) ? 1 / weight[h] : bad;
         for (uint d = 0; d < D4; d++)
             STORE4(o, 3, (t * args.ld_out + (head + h) * HEAD_DIM) / 4 + d, sum[h * D4 + d] * scale);
-        lse[(head + h) * args.ld_lse + t] = most[h] + log(weight[h]);
+        lse[(head + h) * args.ld_lse + t] = is_finite(all[h]) ? most[h] + log(weight[h]) : bad;
     }
 }
