@@ -14,7 +14,16 @@ const struct command commands[] = {
         "pumice train configs/demo.json --set learning_rate=1e-5", command_train},
     {"eval", "loss of a model on the trained tokens of data files", "--model MODEL --data FILE... [options]", NULL,
         "pumice eval --model runs/demo --data data/math_test.jsonl", command_eval},
-    {"score", "an ability's score", "--model MODEL --data FILE --metric METRIC [options]", NULL,
+    {"score", "an ability's score: the share of rows that a model gets right",
+        "--model MODEL --data FILE... --metric METRIC [options]",
+        "metrics:\n"
+        "  exact      greedy decoding gives a row's last trained turn word for word (one teacher-forced pass)\n"
+        "  numeric    a greedy answer's number (after its last ####, else its last) is the reference's, within 1e-4\n"
+        "  contains   the reference stands in a greedy answer\n"
+        "  choice     of \"choices\" the right one is the most probable\n"
+        "  rank       of \"choices\" the right one has the lowest perplexity\n"
+        "The reference is a row's \"answer\" (a text; for choices also a letter, A the first, or a number, 0 the first),\n"
+        "else its last assistant turn.",
         "pumice score --model runs/demo --data data/math_test.jsonl --metric numeric", command_score},
     {"generate", "text from a model, greedy or sampled", "--model MODEL (--prompt TEXT | --data FILE) [options]", NULL,
         "pumice generate --model runs/demo --prompt \"What is 3 + 4?\"", command_generate},

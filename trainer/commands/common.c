@@ -68,6 +68,49 @@ void evaluator_close(struct evaluator *v)
     *v = (struct evaluator){0};
 }
 
+int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t capacity, uint32_t most,
+    struct error *e)
+{
+    *w = (struct writer){0};
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct generation_options o = generation_choose(&bundle->model, &limits, storage, capacity, most);
+    if (generation_make(&w->generation, &bundle->model, &limits, &o, e)) return -1;
+    w->engine = engine_open(gpu, &w->generation.graph[GENERATION_READ], OPTIMIZER_NONE, e);
+    bool ok = w->engine != NULL;
+    for (int i = 0; ok && i < GENERATION_PROGRAMS; i++) engine_reserve(w->engine, &w->generation.plan[i]);
+    ok = ok && (w->generator = generator_open(&w->generation, &bundle->model, w->engine, e));
+    if (ok && model_load(&bundle->model, w->engine, 0, e) == 0) return 0;
+    writer_close(w);
+    return -1;
+}
+
+void writer_close(struct writer *w)
+{
+    generator_close(w->generator);
+    engine_close(w->engine);
+    generation_free(&w->generation);
+    *w = (struct writer){0};
+}
+
+#define PROGRESS_SECONDS 5
+
+struct progress progress_begin(size_t count)
+{
+    double now = clock_seconds();
+    return (struct progress){.count = (uint32_t)count, .began = now, .said = now};
+}
+
+void progress_ended(void *context, uint32_t request, uint64_t tokens)
+{
+    (void)request;
+    struct progress *p = context;
+    double now = clock_seconds();
+    p->done++;
+    if (now - p->said < PROGRESS_SECONDS) return;
+    p->said = now;
+    say("%u of %u rows, %.1f tokens/s", p->done, p->count, (double)tokens / (now - p->began));
+}
+
 struct pack_item *source_items(const struct source *s)
 {
     struct pack_item *items = mem_zero(s->count + 1, sizeof *items);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// common.h: what several commands do alike: open the device the user asked for, load rows, make an evaluation session.
+// common.h: what several commands do alike: open the device the user asked for, make a session for evaluation or a
+// generator of text.
 #ifndef PUMICE_COMMON_H
 #define PUMICE_COMMON_H
 
@@ -28,6 +29,26 @@ struct evaluator {
 int evaluator_open(struct evaluator *v, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t longest,
     struct error *e);
 void evaluator_close(struct evaluator *v);
+
+// A model on a device that writes text, with its weights loaded.
+struct writer {
+    struct generation generation;
+    struct engine *engine;
+    struct generator *generator;
+};
+// capacity: tokens of the longest prompt with its answer; most: sequences at a time, 0: as many as suit the device. -1 with
+// the reason.
+int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t capacity, uint32_t most,
+    struct error *e);
+void writer_close(struct writer *w);
+
+// Says on stderr, every few seconds, how many requests have ended; for generate_settings.ended.
+struct progress {
+    uint32_t count, done;
+    double began, said; // clock
+};
+struct progress progress_begin(size_t count);
+void progress_ended(void *progress, uint32_t request, uint64_t tokens);
 
 // Conversations as the session takes them, all of source 0; the arrays stay the source's. The caller frees.
 struct pack_item *source_items(const struct source *s);
