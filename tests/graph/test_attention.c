@@ -13,7 +13,7 @@ struct shape {
     uint32_t heads, kv_heads, head_dim, window;
     uint32_t store; // bf16: 1 qkv, 2 out and dout, 4 dqkv
     double dropout;
-    uint32_t deal, block, held;
+    uint32_t deal, block;
     int lengths[8]; // of the documents, ended by 0
     int poisoned;   // the document of NaNs, or -1
     uint32_t spare; // rows of the budget beyond the live ones
@@ -193,7 +193,6 @@ static void forward(struct state *x)
     reference_attention(x->out, x->lse, out_bound, lse_bound, &x->a);
     struct run r;
     begin(&r, "attention_forward", x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2);
-    run_constant(&r, x->s.held);
     words(x, &r, x->starts);
     struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *out = run_tensor(&r, x->T, H * D);
     struct field *lse = by_head(x, &r, NULL);
@@ -209,7 +208,7 @@ static void forward(struct state *x)
         for (uint32_t t = 0; t < x->rows; t++)
             field_want(lse, h * x->T + t, 0, x->lse[h * x->rows + t],
                 x->poisoned[t] ? NON_FINITE : lse_bound[h * x->rows + t]);
-    run_check(&r, row_groups(x) * H / x->s.held + 1);
+    run_check(&r, row_groups(x) * H + 1);
     for (size_t i = 0; i < count; i++) x->out[i] = x->s.store & 2 ? reference_bf16((float)x->out[i]) : (float)x->out[i];
     free(out_bound);
     free(lse_bound);
@@ -243,7 +242,6 @@ static void backward(struct state *x, bool keys)
     struct run r;
     begin(&r, keys ? "attention_dkv" : "attention_dq", x,
         (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
-    if (!keys) run_constant(&r, x->s.held);
     words(x, &r, keys ? x->ends : x->starts);
     struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *dout = run_tensor(&r, x->T, H * D);
     by_head(x, &r, x->lse);
@@ -269,7 +267,7 @@ static void backward(struct state *x, bool keys)
     } else {
         want(x, dqkv, args.offset_q, g.dq, g.dq_bound, H * D);
     }
-    run_check(&r, row_groups(x) * (keys ? G : H / x->s.held) + 1);
+    run_check(&r, row_groups(x) * (keys ? G : H) + 1);
     double *all[] = {g.dq, g.dk, g.dv, g.dq_bound, g.dk_bound, g.dv_bound};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
@@ -288,10 +286,10 @@ static void run_shape(struct shape s)
 }
 
 static const struct shape shapes[] = {
-    {3, 1, 16, 0, 0, 0, 1, 4, 3, {1, 17, 2, 30, 16, 5}, 3, 5, 0.25f},
-    {4, 2, 40, 7, 7, 0.25, 1, 2, 1, {33, 1, 12}, -1, 0, 0.2f},
-    {2, 2, 72, 0, 1, 0, 1, 4, 1, {9, 40}, 0, 3, 0.1f},
-    {2, 1, 128, 20, 6, 0, 0, 1, 2, {50}, -1, 1, 0.1f},
+    {3, 1, 16, 0, 0, 0, 1, 4, {1, 17, 2, 30, 16, 5}, 3, 5, 0.25f},
+    {4, 2, 40, 7, 7, 0.25, 1, 2, {33, 1, 12}, -1, 0, 0.2f},
+    {2, 2, 72, 0, 1, 0, 1, 4, {9, 40}, 0, 3, 0.1f},
+    {2, 1, 128, 20, 6, 0, 0, 1, {50}, -1, 1, 0.1f},
 };
 
 static void test_shapes(void)
@@ -309,7 +307,7 @@ static void test_shapes(void)
 
 static void test_wide(void)
 {
-    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 4, 1, {18, 5}, -1, 0, 0.06f});
+    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 4, {18, 5}, -1, 0, 0.06f});
 }
 
 static void test_nothing_alive(void)
@@ -322,7 +320,7 @@ static void test_nothing_alive(void)
 
 // ---- generation ----------------------------------------------------------------------------------------------------
 
-static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t window, uint32_t held, uint32_t store)
+static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t window, uint32_t store)
 {
     enum { ROWS = 6, SLOTS = 4, CAPACITY = 75 };
     static const uint32_t slots[ROWS] = {2, 0, 3, 1, 1, 2}, positions[ROWS] = {0, 74, 15, 16, 17, 40};
@@ -331,7 +329,6 @@ static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t wi
     struct run r;
     run_begin(&r, "attention_cache", store);
     run_constant(&r, D);
-    run_constant(&r, held);
     r.live.tokens = rows;
     struct field *slot = run_words(&r, ROWS), *position = run_words(&r, ROWS),
                  *qkv = run_tensor(&r, ROWS, q + 2 * kv + GAP);
@@ -365,13 +362,13 @@ static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t wi
         double *all[] = {query, k, v, y, lse, bound};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
-    run_check(&r, ROWS * heads / held + 1);
+    run_check(&r, ROWS * heads + 1);
 }
 
 static void test_cache(void)
 {
-    run_cache(6, 2, 16, 0, 3, 0);
-    run_cache(2, 1, 72, 20, 1, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
+    run_cache(6, 2, 16, 0, 0);
+    run_cache(2, 1, 72, 20, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
 }
 
 // ---- the reference itself ------------------------------------------------------------------------------------------
@@ -406,7 +403,7 @@ static void differentiate(const struct state *x, double *input, size_t count, co
 static void test_reference(void)
 {
     struct state x;
-    state_make(&x, &(struct shape){4, 2, 8, 3, 0, 0.3, 0, 4, 1, {2, 5}, -1, 0, 0.7f});
+    state_make(&x, &(struct shape){4, 2, 8, 3, 0, 0.3, 0, 4, {2, 5}, -1, 0, 0.7f});
     objective(&x);
     reference_attention_delta(x.delta, NULL, x.out, x.dout, (int)x.rows, 4, 8);
     size_t q = x.rows * 4 * 8, k = x.rows * 2 * 8;
@@ -424,7 +421,7 @@ static void test_reference(void)
 static void run_one(int kernel)
 {
     struct state x;
-    state_make(&x, &(struct shape){4, 2, 16, 9, 0, 0.3, 0, 4, 2, {21, 3, 14}, -1, 2, 0.25f});
+    state_make(&x, &(struct shape){4, 2, 16, 9, 0, 0.3, 0, 4, {21, 3, 14}, -1, 2, 0.25f});
     const struct mutation *mutation = run_mutation;
     run_mutation = NULL; // the kernels before the one of interest only make its inputs
     reference_attention(x.out, x.lse, NULL, NULL, &x.a);

@@ -41,28 +41,15 @@ struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
-    uint32_t group = limits->group < 64 ? limits->group : 64, share = heads / kv_heads;
-    bool deal = limits->software && group <= 32;
-    // Query heads that a lane holds: what is loaded of K and V serves them all. On GPUs registers are dearer.
-    uint32_t held = deal && head_dim <= 64 && share <= 4 ? share : 1;
-    uint64_t blocks = divide_up(T, group), groups = 0;
+    (void)head_dim;
+    uint32_t group = limits->group < 64 ? limits->group : 64;
+    uint64_t groups = divide_up(T, group) * (kind == ATTENTION_DKV ? kv_heads : heads);
+    if (kind == ATTENTION_DELTA) groups = divide_up(T * heads, group);
+    if (kind == ATTENTION_CACHE) groups = T * heads;
     c->constants[0] = group;
-    switch (kind) {
-    case ATTENTION_DELTA:
-        groups = divide_up(T * heads, group);
-        break;
-    case ATTENTION_CACHE:
-        call_constant(c, 1);
-        groups = T * heads;
-        break;
-    case ATTENTION_FORWARD:
-    case ATTENTION_DQ:
-    case ATTENTION_DKV:
-        call_constant(c, deal);
-        call_constant(c, 4);
-        if (kind != ATTENTION_DKV) call_constant(c, held);
-        groups = blocks * (kind == ATTENTION_DKV ? kv_heads : heads / held);
-        break;
+    if (kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV) {
+        call_constant(c, limits->software && group <= 32); // DEAL
+        call_constant(c, kind == ATTENTION_DKV ? 2 : 4);   // BLOCK
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
 }
