@@ -9,7 +9,7 @@
 
 static const char golden[] = "tests/data/golden";
 static const char model_path[] = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-static const char *const kinds[] = {"gpt2", "smollm", "llama3", "qwen2", "odd"};
+static const char *const kinds[] = {"gpt2", "smollm", "llama3", "qwen2", "odd", "even"};
 
 static char folder[] = "/tmp/pumice-test-XXXXXX";
 
@@ -152,6 +152,26 @@ static void bytes_and_special_runs(void)
     tokens_free(&ascii);
     tokenizer_close(t);
     tokenizer_close(NULL);
+}
+
+// Short words share a table: one must not be taken for another that begins with it.
+static void cached_words(void)
+{
+    struct tokenizer *t = tokenizer_open_bytes();
+    struct tokens got = {0};
+    uint64_t state = 11;
+    int wrong = 0;
+    for (int i = 0; i < 100000; i++) {
+        char word[6];
+        for (size_t k = 0; k < sizeof word; k++) word[k] = (char)('a' + test_random(&state) % 26);
+        for (size_t n = sizeof word; n > sizeof word - 2; n--) {
+            got.count = 0;
+            wrong += tokenizer_encode(t, &got, &(struct text_run){word, n, false}, 1, NULL) != 0 || got.count != n;
+        }
+    }
+    CHECK(wrong == 0);
+    tokens_free(&got);
+    tokenizer_close(t);
 }
 
 static void decodes(const struct tokenizer *t, const uint32_t *ids, size_t count, bool skip, const char *want)
@@ -574,6 +594,42 @@ static void gguf_equals_json(const cJSON *cases)
     CHECK_ERROR(e, "eos_token_id is 70000");
 }
 
+// Damaged metadata: the file that through_gguf left, with some bytes changed.
+static void damaged_gguf(void)
+{
+    char *path = path_join(folder, "model.gguf");
+    struct error e = {0};
+    struct tokenizer *whole = through_gguf("qwen2", "gpt2", "qwen2", 2, &e);
+    tokenizer_close(whole);
+    struct file_map f;
+    CHECK(file_map(&f, path, &e) == 0);
+    char *damaged = mem_alloc(f.bytes);
+    uint64_t state = 5;
+    int opened = 0;
+    for (int i = 0; i < 400; i++) {
+        memcpy(damaged, f.data, f.bytes);
+        // Anywhere, or among the keys after the lists.
+        for (int n = test_random(&state) % 4; n >= 0; n--) {
+            size_t at = test_random(&state) % (n % 2 ? f.bytes : 250);
+            damaged[n % 2 ? at : f.bytes - 1 - at] = (char)(test_random(&state) % 2 ? test_random(&state) : 0);
+        }
+        char *copy = path_join(folder, "damaged.gguf");
+        FILE *out = fopen(copy, "wb");
+        CHECK(out && fwrite(damaged, 1, f.bytes, out) == f.bytes && fclose(out) == 0);
+        e.text[0] = 0;
+        struct gguf *g = gguf_open(copy, &e);
+        struct tokenizer *t = g ? tokenizer_open_gguf(g, &e) : NULL;
+        CHECK(t || e.text[0]);
+        opened += t != NULL;
+        tokenizer_close(t);
+        gguf_close(g);
+        free(copy);
+    }
+    CHECK(opened > 20 && opened < 380);
+    free(damaged), free(path);
+    file_unmap(&f);
+}
+
 // The model that the demo uses: ids of Hugging Face's tokenizer.json for SmolLM2.
 static void real_model(void)
 {
@@ -611,6 +667,7 @@ int main(void)
         tokenizer_close(t);
     }
     bytes_and_special_runs();
+    cached_words();
     decoding(cases);
     saving(cases);
     files_beside();
@@ -618,6 +675,7 @@ int main(void)
     numbering();
     long_runs();
     gguf_equals_json(cases);
+    damaged_gguf();
     real_model();
     cJSON_Delete(cases);
     CHECK(folder_remove(folder, &e) == 0);

@@ -76,7 +76,7 @@ static void use(const struct tokenizer *t, int texts)
 
 int main(void)
 {
-    static const char *const kinds[] = {"gpt2", "smollm", "llama3", "qwen2", "odd"};
+    static const char *const kinds[] = {"gpt2", "smollm", "llama3", "qwen2", "odd", "even"};
     char folder[] = "/tmp/pumice-test-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     char *path = path_join(folder, "tokenizer.json"), *beside = path_join(folder, "tokenizer_config.json");

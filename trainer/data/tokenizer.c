@@ -238,7 +238,29 @@ static bool letter_at(const struct encoding *c, const struct view *v, size_t sta
     return split_matches(&c->t->letter, &c->w->split, v->text + start, n);
 }
 
-// Makes tokens of a text between two tokens found before it was normalised.
+// The next token of the set from byte `from` on and what it takes of the text; NULL and the end of the text when there
+// is none.
+static const struct added_token *next_added(const struct encoding *c, const struct added_set *set, const struct view *v,
+    size_t from, size_t *start, size_t *end)
+{
+    for (size_t at = from, n; at < v->bytes; at++) {
+        const struct added_token *a = set->first[(uint8_t)v->text[at]] ? added_at(c, set, v, at) : NULL;
+        if (!a) continue;
+        *start = at, *end = at + a->match_bytes;
+        if (a->single_word &&
+            ((*start > 0 && letter_at(c, v, back(v->text, *start))) || (*end < v->bytes && letter_at(c, v, *end)))) {
+            at = *end - 1; // as the reference does: not even a part of it is looked at again
+            continue;
+        }
+        while (a->lstrip && *start > from && white_space(utf8_read(v->text + back(v->text, *start), &n))) *start -= n;
+        while (a->rstrip && *end < v->bytes && white_space(utf8_read(v->text + *end, &n))) *end += n;
+        return a;
+    }
+    *start = *end = v->bytes;
+    return NULL;
+}
+
+// Makes tokens of a text between two tokens that were found before it was normalised.
 static int encode_between(const struct encoding *c, struct view v);
 
 // Finds the tokens of the set in the text; what lies between them goes on: to normalisation when they were the tokens
@@ -246,36 +268,16 @@ static int encode_between(const struct encoding *c, struct view v);
 static int encode_added(const struct encoding *c, struct view v, bool normalized)
 {
     const struct added_set *set = normalized ? &c->t->normalized : &c->t->raw;
-    size_t done = 0;
-    for (size_t at = 0; at <= v.bytes;) {
-        const struct added_token *a = NULL;
-        size_t start = v.bytes, end = v.bytes;
-        if (at < v.bytes) {
-            a = set->first[(uint8_t)v.text[at]] ? added_at(c, set, &v, at) : NULL;
-            if (!a) {
-                at++;
-                continue;
-            }
-            start = at, at = end = start + a->match_bytes;
-            if (a->single_word &&
-                ((start > 0 && letter_at(c, &v, back(v.text, start))) || (end < v.bytes && letter_at(c, &v, end))))
-                continue;
-        }
-        size_t n;
-        if (a && a->lstrip)
-            for (size_t b; start > done && white_space(utf8_read(v.text + (b = back(v.text, start)), &n));) start = b;
-        if (a && a->rstrip)
-            while (end < v.bytes && white_space(utf8_read(v.text + end, &n))) end += n;
+    for (size_t done = 0, start, end;; done = end) {
+        const struct added_token *a = next_added(c, set, &v, done, &start, &end);
         if (done < start) {
             struct view between = part(&v, done, start);
             int status = normalized ? cut_piece(&(struct piece){c, between, 0}, c->e) : encode_between(c, between);
             if (status) return status;
         }
-        if (!a) break;
+        if (!a) return 0;
         tokens_add(c->out, a->id, source_of(&v, end));
-        done = at = end;
     }
-    return 0;
 }
 
 static int encode_between(const struct encoding *c, struct view v)
@@ -322,7 +324,7 @@ static struct view join(struct workspace *w, const struct text_run *runs, size_t
     for (size_t i = 0; i < count; i++) {
         uint32_t start = (uint32_t)w->joined.bytes, end = start + (uint32_t)runs[i].bytes;
         text_add(&w->joined, runs[i].text, runs[i].bytes);
-        if (!runs[i].special || start == end) continue;
+        if (!runs[i].special) continue;
         if (w->range_count && w->ranges[w->range_count - 1].end == start) {
             w->ranges[w->range_count - 1].end = end;
         } else {

@@ -6,7 +6,8 @@
 // the stages of a pre-tokenizer; in each word, neighbours are merged in the order in which the merges were learned.
 // Read are Hugging Face's `tokenizer.json` and the metadata of GGUF files with tokenizer.ggml.model = "gpt2" and the
 // pre-tokenizers gpt-2, smollm, llama-bpe and qwen2. The ids are those of Hugging Face's `tokenizers` library for the
-// model's original tokenizer.json. Unicode properties (\p{L}, \p{N}) are those of the PCRE2 library that is installed.
+// model's original tokenizer.json. Unicode's letters and numbers (\p{L}, \p{N}) are those of the PCRE2 that is
+// installed (10.42: Unicode 14), its normal form NFC that of Unicode 9, by which that library goes.
 //
 // What is not byte-level BPE (SentencePiece, Unigram, WordPiece), and every stage that is not known, is refused with a
 // sentence that names it.

@@ -85,6 +85,7 @@ static int read_gguf(struct tokenizer *t, const struct gguf *g, int32_t **types,
         return -1;
     if (m.token_count == 0 || m.token_count > BPE_IDS)
         return error_set(e, "tokenizer.ggml.tokens has %zu tokens", m.token_count);
+    if (m.merge_count == 0) return error_set(e, "the file has no merges (tokenizer.ggml.merges)");
     if (*types && type_count != m.token_count)
         return error_set(e, "tokenizer.ggml.token_type has %zu entries for %zu tokens", type_count, m.token_count);
     m.types = *types;
