@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// cross_entropy: loss, hit and, in place, the gradient of one row of logits; one workgroup a row. Three passes: the
-// maximum; the sum of exp(z - maximum), in blocks so that many columns lose no digits; the gradient.
+// cross_entropy: loss, hit and, in place, the gradient of one row of logits; one workgroup a row. The first pass keeps
+// for each lane the largest logit so far and the sum of exp(z - largest), block by block, the sum brought down whenever
+// the largest grows (Milakov and Gimelshein 2018); the second writes the gradient.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lang.glsl"
@@ -22,7 +23,7 @@ layout(binding = 4, std430) writeonly buffer Hit {
 };
 
 #define LOWEST -3.4028235e38
-#define BLOCK 16u
+#define BLOCK 4u // vec4 groups a lane adds up at once
 
 // exp(v - most); below e^-87, where it would leave the normal numbers, 0. A NaN stays one.
 vec4 weight(vec4 v, float most)
@@ -39,39 +40,39 @@ void main()
     vec4 at_target = LOAD4(z, 2, z0 + target / 4);
     float zt = at_target[target % 4];
 
-    // hit: nothing at or above zt before the target, nothing above it after.
-    vec4 before = vec4(LOWEST), after = vec4(LOWEST);
-    for (uint i = LANE; i < groups; i += GROUP) {
-        uvec4 c = 4 * i + uvec4(0, 1, 2, 3);
-        vec4 v = mix(LOAD4(z, 2, z0 + i), vec4(LOWEST), greaterThanEqual(c, uvec4(args.columns)));
-        bvec4 is_before = lessThan(c, uvec4(target));
-        before = max(before, mix(vec4(LOWEST), v, is_before));
-        after = max(after, mix(v, vec4(LOWEST), is_before));
-    }
-    float most_before = group_max(max4(before)), most_after = group_max(max4(after));
-    float most = max(most_before, most_after);
-
-    vec4 sums = vec4(0);
+    // A hit: nothing at or above zt before the target, nothing above it after.
+    float before = LOWEST, after = LOWEST, sum = 0;
     for (uint begin = LANE; begin < groups; begin += BLOCK * GROUP) {
-        vec4 block = vec4(0);
-        for (uint i = begin; i < min(groups, begin + BLOCK * GROUP); i += GROUP)
-            block += cut4(weight(LOAD4(z, 2, z0 + i), most), 4 * i, args.columns);
-        sums += block;
+        vec4 v[BLOCK], most_before = vec4(LOWEST), most_after = vec4(LOWEST), weights = vec4(0);
+        for (uint k = 0; k < BLOCK; k++) {
+            uint i = begin + k * GROUP;
+            uvec4 c = 4 * i + uvec4(0, 1, 2, 3);
+            v[k] = LOAD4(z, 2, z0 + min(i, groups - 1));
+            v[k] = mix(v[k], vec4(LOWEST), greaterThanEqual(c, uvec4(args.columns)));
+            bvec4 is_before = lessThan(c, uvec4(target));
+            most_before = max(most_before, mix(vec4(LOWEST), v[k], is_before));
+            most_after = max(most_after, mix(v[k], vec4(LOWEST), is_before));
+        }
+        float old = max(before, after);
+        before = max(before, max4(most_before));
+        after = max(after, max4(most_after));
+        float most = max(before, after);
+        for (uint k = 0; k < BLOCK; k++) weights += weight(v[k], most);
+        if (most > old) sum *= weight(vec4(old), most).x;
+        sum += sum4(weights);
     }
-    float sum = group_sum(sum4(sums));
+    float most_before = group_max(before), most_after = group_max(after), most = max(most_before, most_after);
+    sum = group_sum(sum * weight(vec4(max(before, after)), most).x);
     if (LANE == 0) {
         loss[row] = (most - zt) + log(sum);
         hit[row] = most_before < zt && most_after <= zt ? 1u : 0u;
     }
     if (BACKWARD == 0) return;
 
-    float scale = live.loss_scale / sum;
+    float loss_scale = live.loss_scale, scale = loss_scale / sum;
     for (uint i = LANE; i < groups; i += GROUP) {
         vec4 d = weight(LOAD4(z, 2, z0 + i), most) * scale;
-        if (i == target / 4) {
-            vec4 one = vec4(equal(uvec4(target % 4), uvec4(0, 1, 2, 3)));
-            d -= one * live.loss_scale;
-        }
+        if (i == target / 4) d -= mix(vec4(0), vec4(loss_scale), equal(uvec4(target % 4), uvec4(0, 1, 2, 3)));
         STORE4_CUT(z, 2, z0 + i, d, 4 * i, args.columns);
     }
 }
