@@ -36,7 +36,8 @@ const uvec4 FOUR = uvec4(0, 1, 2, 3);
 
 vec4 load(uint i) // columns beyond the width are below every logit
 {
-    return mix(LOAD4(logits, 1, GROUP_INDEX * args.ld / 4 + i), vec4(LOWEST), greaterThanEqual(4 * i + FOUR, uvec4(args.columns)));
+    vec4 v = LOAD4(logits, 1, GROUP_INDEX * args.ld / 4 + i);
+    return mix(v, vec4(LOWEST), greaterThanEqual(4 * i + FOUR, uvec4(args.columns)));
 }
 
 uvec4 keys(vec4 v)
@@ -45,11 +46,15 @@ uvec4 keys(vec4 v)
     return u ^ mix(uvec4(0x80000000u), uvec4(ALL), greaterThan(u, uvec4(0x7fffffffu)));
 }
 
-// The terms of those tokens that come before (key, end): a larger key, or the same and an index below `end`.
-vec4 terms_before(vec4 terms, uvec4 k, uvec4 c, uint key, uint end)
+bvec4 both(bvec4 a, bvec4 b)
 {
-    return mix(mix(vec4(0), terms, greaterThan(k, uvec4(key))), terms,
-        bvec4(uvec4(equal(k, uvec4(key))) & uvec4(lessThan(c, uvec4(end)))));
+    return bvec4(uvec4(a) & uvec4(b));
+}
+
+// Whether tokens come before (key, end): a larger key, or the same and an index below `end`.
+bvec4 comes_before(uvec4 k, uvec4 c, uint key, uint end)
+{
+    return bvec4(uvec4(greaterThan(k, uvec4(key))) | uvec4(both(equal(k, uvec4(key)), lessThan(c, uvec4(end)))));
 }
 
 void main()
@@ -80,22 +85,34 @@ void main()
         uint key = 0, end = 0;
         float goal = float(live.top_k);
         // Pass 0 sums up everything; the next find the last token's key, the largest whose weight with all its equals
-        // reaches the goal; the rest its index, the largest whose weight without it does not.
+        // reaches the goal; the rest its index, the largest whose weight without it does not. It ends early when a pass
+        // finds that a single token is left between the bounds of the pass before.
         for (uint pass = 0; pass <= KEY_PASSES + index_passes; pass++) {
             bool by_key = pass <= KEY_PASSES;
             uint bit = pass == 0 ? 0 : 1u << 2 * (by_key ? KEY_PASSES - pass : KEY_PASSES + index_passes - pass);
             uvec3 try_key = key + (by_key ? bit * uvec3(1, 2, 3) : uvec3(0));
             uvec3 try_end = by_key ? uvec3(ALL) : end + bit * uvec3(1, 2, 3);
+            uint span = pass == 0 ? ALL : by_key ? 4 * bit - 1 : 0; // the last token's key is one of key .. key + span
+            float first = LOWEST, last = LOWEST;                    // of the tokens left: minus the index, the index
             vec4 sums[3] = vec4[3](vec4(0), vec4(0), vec4(0));
             for (uint i = LANE; i < groups; i += GROUP) {
-                vec4 v = load(i), terms = vec4(1);
+                vec4 v = load(i);
                 uvec4 k = keys(v), c = 4 * i + FOUR;
-                if (!by_count) {
-                    vec4 d = (v - most) * sharpness;
-                    terms = mix(exp(d), vec4(0), lessThan(d, vec4(-87)));
-                }
-                terms = terms_before(cut4(terms, 4 * i, args.columns), k, c, kept_key, kept_end);
-                for (uint j = 0; j < 3; j++) sums[j] += terms_before(terms, k, c, try_key[j], try_end[j]);
+                bvec4 kept = both(comes_before(k, c, kept_key, kept_end), lessThan(c, uvec4(args.columns)));
+                bvec4 left = both(kept, lessThanEqual(k - key, uvec4(span)));
+                first = max(first, max4(mix(vec4(LOWEST), -vec4(c), left)));
+                last = max(last, max4(mix(vec4(LOWEST), vec4(c), left)));
+                vec4 d = (v - most) * sharpness, terms = vec4(1);
+                if (!by_count) terms = mix(exp(d), vec4(0), lessThan(d, vec4(-87)));
+                for (uint j = 0; j < 3; j++)
+                    sums[j] += mix(vec4(0), terms, both(kept, comes_before(k, c, try_key[j], try_end[j])));
+            }
+            first = group_max(first);
+            last = group_max(last);
+            if (first == -last) {
+                key = keys(load(uint(last) / 4))[uint(last) % 4];
+                end = uint(last);
+                break;
             }
             vec3 weight = vec3(group_sum(sum4(sums[0])), group_sum(sum4(sums[1])), group_sum(sum4(sums[2])));
             uvec3 reached = uvec3(greaterThanEqual(weight, vec3(goal)));
