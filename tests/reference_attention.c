@@ -15,9 +15,10 @@
 //   dS             P ((b + 4 u) (|dP| + |delta|) + e(dP))
 //   dq, dk, dv     their terms' errors, and (n + 4) u of the sum of their sizes
 #include "reference_attention.h"
+#include "base.h"
 
 #include <math.h>
-#include <stddef.h>
+#include <stdlib.h>
 
 #define U 0x1p-23
 #define TINY 0x1p-100 // results flushed to zero
@@ -62,21 +63,23 @@ static void forward_row(
         double z = score(a, h, t, (int)s, &e);
         top = fmax(top, z), low = fmin(low, z), error = fmax(error, e);
     }
-    for (uint32_t s = a->first[t]; s <= a->last[t]; s++) sum += exp(score(a, h, t, (int)s, &e) - top);
+    double *p = mem_alloc((size_t)n * sizeof *p);
+    for (int i = 0; i < n; i++) sum += p[i] = exp(score(a, h, t, (int)a->first[t] + i, &e) - top);
     double range = top - low, weight = 2 * error + (10 + 6 * range + 5 * n) * U;
     *lse = top + log(sum);
     if (lse_bound) *lse_bound = weight + error + 0x1p-21 + 8 * U * (fabs(*lse) + range + 1);
     for (int d = 0; d < D; d++) {
         double all = 0, size = 0;
-        for (uint32_t s = a->first[t]; s <= a->last[t]; s++) {
-            double p = exp(score(a, h, t, (int)s, &e) - top) / sum * factor_of(a, h, t, (int)s);
-            double v = head_row(a->v, (int)s, a->kv_heads, g, D)[d];
-            all += p * v;
-            size += fabs(p * v);
+        for (int i = 0; i < n; i++) {
+            int s = (int)a->first[t] + i;
+            double x = p[i] / sum * factor_of(a, h, t, s) * head_row(a->v, s, a->kv_heads, g, D)[d];
+            all += x;
+            size += fabs(x);
         }
         out[d] = all;
         if (out_bound) out_bound[d] = (2 * weight + (n + 8) * U) * size + TINY;
     }
+    free(p);
 }
 
 void reference_attention(

@@ -275,7 +275,7 @@ static void backward(struct state *x, bool keys)
 static void run_shape(struct shape s)
 {
     // Dealing asks for a workgroup that is one subgroup.
-    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group > 32) s.deal = 0;
+    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group > 16) s.deal = 0;
     struct state x;
     state_make(&x, &s);
     forward(&x);
@@ -295,7 +295,8 @@ static const struct shape shapes[] = {
 static void test_shapes(void)
 {
     // The same pipelines serve all documents of a shape: full, one row, one more and one less than blocks and groups.
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) run_shape(shapes[i]);
+    bool all = run_group == gpu_info(run_gpu())->subgroup_size; // elsewhere two: pipelines take their time to make
+    for (size_t i = 0; i < (all ? sizeof shapes / sizeof *shapes : 2); i++) run_shape(shapes[i]);
     static const int more[][8] = {{1}, {15, 1}, {16, 17}, {3, 4, 5, 6, 7, 8, 9}, {64}};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         struct shape s = shapes[0];
@@ -307,7 +308,7 @@ static void test_shapes(void)
 
 static void test_wide(void)
 {
-    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 4, {18, 5}, -1, 0, 0.06f});
+    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 1, {18, 5}, -1, 0, 0.06f});
 }
 
 static void test_nothing_alive(void)

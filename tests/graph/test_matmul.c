@@ -142,7 +142,7 @@ static void test_layout(const char *kernel, uint32_t layout, uint32_t rows, uint
 // Dealing asks for a workgroup that is one subgroup.
 static bool dealing_here(void)
 {
-    return run_group == gpu_info(run_gpu())->subgroup_size && run_group <= 32;
+    return run_group == gpu_info(run_gpu())->subgroup_size && run_group <= 16;
 }
 
 static void test_kernels(void)

@@ -26,7 +26,7 @@ static uint32_t tile_rows(uint64_t m, uint32_t most)
 struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k)
 {
     uint32_t lanes = limits->info ? limits->info->subgroup_size : 0;
-    bool deal = limits->software && lanes >= 4 && lanes <= 32;
+    bool deal = limits->software && lanes >= 4 && lanes <= 16;
     struct matmul_variant v = {.kernel = "matmul_register", .group = deal ? lanes : 64};
     if (v.group > limits->group) v.group = limits->group;
     uint32_t rows = tile_rows(m, deal ? 64 : 8), steps = deal && layout != LAYOUT_TN && rows < 32 ? 4 : 1;
@@ -48,7 +48,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     if (kind == ATTENTION_CACHE) groups = T * heads;
     c->constants[0] = group;
     if (kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV) {
-        call_constant(c, limits->software && group <= 32); // DEAL
+        call_constant(c, limits->software && group <= 16); // DEAL
         call_constant(c, kind == ATTENTION_DKV ? 2 : 4);   // BLOCK
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
