@@ -65,9 +65,9 @@ struct problem {
 // fewer.
 static bool problem_find(struct problem *problem, uint32_t key)
 {
-    for (uint32_t a = 2; a <= 20; a++) {
+    for (uint32_t a = 2; a <= 12; a++) {
         for (uint32_t b = 2; b <= a; b++) {
-            uint32_t two_steps = a > 10 ? 0 : 1 + (a + b > 4) + (a + b > 7); // c = 1, 4, 7
+            uint32_t two_steps = a > 9 ? 0 : 1 + (a + b > 4) + (a + b > 7); // c = 1, 4, 7
             uint32_t counts[] = {[ADD] = 1, [SUBTRACT] = b < a, [MULTIPLY] = a <= 10, [ADD_SUBTRACT] = two_steps};
             for (enum operation o = ADD; o <= ADD_SUBTRACT; o++) {
                 if (key < counts[o]) {
