@@ -454,6 +454,7 @@ int main(int argc, char **argv)
         }
     }
     store_mask = 0;
+    run_group = groups[0];
     run_mutations(mutations, sizeof mutations / sizeof *mutations);
     CHECK(run_validation_messages() == 0);
     run_close();

@@ -373,19 +373,19 @@ static void test_sample(void)
     static const uint32_t widths[] = {1, 2, 5, 7, 8, 33, 257, 1000};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         uint32_t columns = widths[i], k = columns / 3;
-        CHECK(sample_case(3, columns, 0, 0, 1, 4) == 3); // greedy, with ties
-        // A few of 100 draws may fall where rounding decides.
-        CHECK(sample_case(33, columns, 1, 0, 1, 1 << 10) > 28);
-        CHECK(sample_case(33, columns, 0.5f, 0, 1, 2) > 28);
-        CHECK(sample_case(33, columns, 1.5f, k, 1, 2) > 28);
-        CHECK(sample_case(33, columns, 1, 0, 0.6f, 2) > 28);
-        CHECK(sample_case(33, columns, 0.8f, k, 0.7f, 1 << 10) > 28);
+        uint32_t rows = run_group > 16 ? 10 : 33, most = rows - rows / 7; // some draws may fall where rounding decides
+        CHECK(sample_case(3, columns, 0, 0, 1, 4) == 3);                  // greedy, with ties
+        CHECK(sample_case(rows, columns, 1, 0, 1, 1 << 10) >= most);
+        CHECK(sample_case(rows, columns, 0.5f, 0, 1, 2) >= most);
+        CHECK(sample_case(rows, columns, 1.5f, k, 1, 2) >= most);
+        CHECK(sample_case(rows, columns, 1, 0, 0.6f, 2) >= most);
+        CHECK(sample_case(rows, columns, 0.8f, k, 0.7f, 1 << 10) >= most);
         CHECK(sample_case(3, columns, 1, 1, 1, 4) == 3);     // the largest alone
         CHECK(sample_case(3, columns, 1, 0, 1e-6f, 4) == 3); // likewise
         sample_case(3, columns, 1e-4f, 0, 1, 1);             // exponents far below the smallest float
     }
     // Small workgroups loop too often here for Mesa 22.3, which ends a shader's loops after 65,535 rounds in all.
-    if (run_group >= 64) CHECK(sample_case(8, 49152, 0.05f, 50, 0.91f, 1 << 10) > 3);
+    if (run_group >= 64) CHECK(sample_case(4, 49152, 0.05f, 50, 0.91f, 1 << 10) > 1);
 }
 
 // ---- all of them -------------------------------------------------------------------------------------------------
@@ -517,6 +517,7 @@ int main(int argc, char **argv)
         }
     }
     store_mask = 0;
+    run_group = groups[0];
     run_mutations(mutations, sizeof mutations / sizeof *mutations);
     CHECK(run_validation_messages() == 0);
     run_close();
