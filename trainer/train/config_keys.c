@@ -122,7 +122,7 @@ const struct config_key config_keys[] = {
     {"eval_steps", KEY_COUNT, STAGE(eval_steps), .standard = "0", .high = 1e12, .resume = RESUME_ALLOWED,
      .help = "eval_strategy steps: every so many"},
     {"logging_steps", KEY_COUNT, RUN(logging_steps), .standard = "1", .low = 1, .high = 1e12,
-     .resume = RESUME_ALLOWED, .help = "a line on the terminal every so many steps"},
+     .resume = RESUME_ALLOWED, .help = "a line on the terminal and points for TensorBoard every so many steps; log.jsonl has every step"},
     {"save_strategy", KEY_ENUM, RUN(save_strategy), .standard = "\"epoch\"", .values = whens,
      .resume = RESUME_ALLOWED, .help = "when to write checkpoints"},
     {"save_steps", KEY_COUNT, RUN(save_steps), .standard = "0", .high = 1e12, .resume = RESUME_ALLOWED,

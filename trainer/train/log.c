@@ -332,22 +332,21 @@ static int step_points(struct log *l, const struct log_step *s, struct error *e)
 
 // ---- what is logged ----------------------------------------------------------------------------------------------
 
-int log_step(struct log *l, const struct log_step *s, bool write, struct error *e)
+int log_step(struct log *l, const struct log_step *s, bool show, struct error *e)
 {
     // A tenth of the newest step: steady, yet done with a slow first step soon.
     double weight = l->pace > 0 ? 0.1 : 1;
     l->pace += weight * (s->seconds - l->pace);
     if (s->seconds > 0) l->speed += (l->speed > 0 ? weight : 1) * (per_second(s) - l->speed);
     if (l->terminal) progress(l, s);
-    if (!write) return 0;
-    if (!l->terminal) plain(s);
+    else if (show) plain(s);
     struct text line = {0};
     add_step(&line, s);
     int status = append(l, &line, e);
     if (status == 0) {
         free(l->last);
         l->last = mem_string_n(line.data, line.bytes - 1);
-        status = step_points(l, s, e);
+        if (show) status = step_points(l, s, e);
     }
     text_free(&line);
     return status;

@@ -40,10 +40,9 @@ struct log_step {
     size_t source_count;
     uint64_t hash;
 };
-// A finished step. write: a line in log.jsonl, TensorBoard's points, and where stderr is no terminal a line there;
-// otherwise only the progress shown on a terminal moves on. 0, or -1 with the reason (a full disk); what
-// stands in the file are whole lines even then.
-int log_step(struct log *l, const struct log_step *s, bool write, struct error *e);
+// A finished step: its line in log.jsonl, its progress on a terminal. show: TensorBoard's points, and where stderr is no
+// terminal a line there. 0, or -1 with the reason (a full disk); what stands in the file are whole lines even then.
+int log_step(struct log *l, const struct log_step *s, bool show, struct error *e);
 // An evaluation after `step`: loss and score by name; score may be NULL, score[i] NAN: none.
 int log_eval(struct log *l, uint64_t step, const char *stage, const char *const *names, const double *loss,
     const double *score, size_t count, struct error *e);
