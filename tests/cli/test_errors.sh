@@ -52,6 +52,9 @@ says "no model at all" 1 "neither" "$pumice" eval --model data/math.jsonl --data
 
 # devices
 says "no such device" 1 "nosuchdevice" "$pumice" train tiny.json --device nosuchdevice
+says "no such device to plan for" 1 "nosuchdevice" "$pumice" plan tiny.json --device nosuchdevice
+says "no such precision" 1 "f32" "$pumice" train tiny.json --precision f33
+says "what this version does not train" 1 "finetuning_type" "$pumice" plan tiny.json --set finetuning_type=lora
 says "a model that does not fit" 1 "does not fit" "$pumice" plan tiny.json --set \
     'init={"architectures":["LlamaForCausalLM"],"hidden_size":8192,"num_hidden_layers":200,"num_attention_heads":64,"intermediate_size":28672,"tokenizer":"bytes"}' precision=f32
 

@@ -366,6 +366,8 @@ static void test_manifest(void)
     CHECK(stages_manifest(&s, &c, 1, rows, path, &again, &e) == 0 && again == digest);
     char *temporary = mem_format("%s.tmp", path);
     CHECK(access(temporary, F_OK) != 0);
+    again = 1;
+    CHECK(stages_manifest(&s, &c, 1, rows, NULL, &again, &e) == 0 && again == digest); // the digest alone
     CHECK(stages_manifest(&s, &c, 0, rows, path, NULL, &e) == 0); // the old one is replaced whole
     char *first = read_all(path);
     CHECK_STRING(first,

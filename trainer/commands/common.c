@@ -43,6 +43,15 @@ int precision_parse(enum storage *storage, const char *word, const struct gpu_in
     return 0;
 }
 
+char *precision_set(struct option_list *sets, const char *word)
+{
+    if (!word) return NULL;
+    char *set = mem_format("precision=%s", word);
+    sets->words = mem_resize(sets->words, (sets->count + 1) * sizeof *sets->words);
+    sets->words[sets->count++] = set;
+    return set;
+}
+
 const char *storage_name(enum storage storage)
 {
     return storage == STORAGE_BF16 ? "bf16" : "f32";

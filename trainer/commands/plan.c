@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 static cJSON *stages_result(const struct dataset *d)
 {
@@ -70,10 +71,11 @@ static void print_example(const struct dataset *d, const struct bundle *b)
 
 int command_plan(const struct command *c, int argc, char **argv)
 {
-    const char *path = NULL, *device = NULL;
+    const char *path = NULL, *device = NULL, *precision = NULL;
     struct option_list sets = {0};
     bool json = false;
     const struct option options[] = {{"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys"},
+        {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "plan the memory for this device (default: the config's)"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 1, 1);
@@ -85,10 +87,14 @@ int command_plan(const struct command *c, int argc, char **argv)
     struct dataset data = {0};
     struct blueprint blueprint = {0};
     struct gpu_info info;
+    char *set = precision_set(&sets, precision);
     bool found = false, ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes && !json) say("%s", config.notes);
     ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, true, &e) == 0;
-    if (ok) found = run_device_info(&info, device ? device : config.device);
+    struct error why;
+    if (ok) found = run_device_info(&info, device ? device : config.device, &why);
+    // A config's device may be that of another machine; one that is asked for here must be here.
+    if (ok && !found && device && strcmp(device, "auto") != 0) ok = error_set(&e, "--device %s: %s", device, why.text) == 0;
     struct limits limits = limits_of(found ? &info : NULL);
     ok = ok && run_blueprint(&blueprint, &config, &data, &bundle, &limits, &e) == 0;
     if (ok) {
@@ -130,5 +136,6 @@ int command_plan(const struct command *c, int argc, char **argv)
     bundle_close(&bundle);
     config_free(&config);
     free(sets.words);
+    free(set);
     return status;
 }

@@ -9,11 +9,12 @@
 
 int command_train(const struct command *c, int argc, char **argv)
 {
-    const char *path = NULL, *device = NULL;
+    const char *path = NULL, *device = NULL, *precision = NULL;
     struct option_list sets = {0};
     bool json = false, resume = false;
     const struct option options[] = {{"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint in output_dir, to the same bits"},
         {"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys (--set learning_rate=1e-5 sources.math.max_rows=100)"},
+        {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},
         {"json", OPTION_FLAG, &json, NULL, "the last line of log.jsonl on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 1, 1);
@@ -23,6 +24,7 @@ int command_train(const struct command *c, int argc, char **argv)
     struct config config = {0};
     struct gpu *gpu = NULL;
     struct run_outcome out = {0};
+    char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes) say("%s", config.notes);
     ok = ok && (gpu = device_open(device ? device : config.device, &e)) && run_train(&config, gpu, resume, &out, &e) == 0;
@@ -33,5 +35,6 @@ int command_train(const struct command *c, int argc, char **argv)
     if (gpu) gpu_close(gpu);
     config_free(&config);
     free(sets.words);
+    free(set);
     return status;
 }

@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool run_device_info(struct gpu_info *info, const char *choice)
+bool run_device_info(struct gpu_info *info, const char *choice, struct error *e)
 {
-    char error[1024];
-    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice}, error, sizeof error);
+    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice}, e->text, sizeof e->text);
     if (!gpu) return false;
     *info = *gpu_info(gpu);
     gpu_close(gpu);
@@ -39,13 +38,22 @@ static struct blueprint_options blueprint_options_of(
     return o;
 }
 
+// What a config may ask for and this version does not do.
+static int check_supported(const struct config *c, struct error *e)
+{
+    if (c->finetuning_type == TUNING_LORA)
+        return error_set(e, "finetuning_type lora: this version trains all weights; use full");
+    if (c->matmul_precision != PRECISION_AUTO && c->matmul_precision != PRECISION_F32)
+        return error_set(e, "matmul_precision %s: this version's products multiply in f32; use f32 or auto",
+            config_value_name("matmul_precision", c->matmul_precision));
+    return 0;
+}
+
 int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
     const struct limits *limits, struct error *e)
 {
     struct blueprint_options o = blueprint_options_of(c, d, &bundle->model, limits);
-    if (c->matmul_precision != PRECISION_AUTO && c->matmul_precision != PRECISION_F32)
-        return error_set(e, "matmul_precision %s: this version's products multiply in f32; use f32 or auto",
-            config_value_name("matmul_precision", c->matmul_precision));
+    if (check_supported(c, e)) return -1;
     if (o.budget && o.budget < d->longest)
         return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
             d->longest);
@@ -86,7 +94,8 @@ static const struct stage *stage_at(const struct run *r, size_t stage)
     return &r->data.stages.stages[stage];
 }
 
-// The folder's manifests are written before the first step and compared on resume: other data are another run.
+// The folder's manifests are written before the first step and compared on resume: other data are another run, and do not
+// replace what says which rows this one has trained on.
 static int write_manifests(struct run *r, bool resumed, struct error *e)
 {
     size_t count = r->data.stages.count;
@@ -94,10 +103,13 @@ static int write_manifests(struct run *r, bool resumed, struct error *e)
     int status = 0;
     for (size_t k = 0; k < count && status == 0; k++) {
         char *path = mem_format("%s/manifest-%zu-%s.jsonl", r->config->output_dir, k + 1, stage_at(r, k)->name);
-        status = stages_manifest(&r->data.stages, r->config, k, dataset_cut(&r->data, k)->rows, path, &digests[k], e);
+        const struct conversation *const *rows = dataset_cut(&r->data, k)->rows;
+        status = stages_manifest(&r->data.stages, r->config, k, rows, resumed ? NULL : path, &digests[k], e);
         if (status == 0 && resumed && (k >= r->state.digest_count || r->state.digests[k] != digests[k]))
             status = error_set(e, "%s: the data of stage %s have changed since the run began; restore them, or start a new run in "
                 "another output_dir", r->config->output_dir, stage_at(r, k)->name);
+        else if (status == 0 && resumed && !file_exists(path))
+            status = stages_manifest(&r->data.stages, r->config, k, rows, path, NULL, e);
         free(path);
     }
     free(r->state.digests);
@@ -121,13 +133,15 @@ static int save(struct run *r, struct error *e)
     return checkpoint_prune(c->output_dir, c->save_total_limit, keep, e);
 }
 
-static int evaluate(struct run *r, size_t stage, struct error *e)
+// saved: a checkpoint of this step follows, so that it may be the best one.
+static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
 {
     const struct config_settings *s = &r->config->stages[stage].settings;
     size_t count = s->eval_count;
     if (!count) return 0;
     const char **names = mem_zero(count, sizeof *names);
     double *losses = mem_zero(count, sizeof *losses), *scores = mem_zero(count, sizeof *scores), mean = 0;
+    size_t with_loss = 0;
     for (size_t i = 0; i < count; i++) {
         const struct eval_set *set = dataset_eval(&r->data, stage, i);
         const struct source *rows = &set->source;
@@ -143,7 +157,7 @@ static int evaluate(struct run *r, size_t stage, struct error *e)
             trained += out[k].trained;
         }
         losses[i] = trained ? losses[i] / (double)trained : NAN;
-        mean += losses[i] / (double)count;
+        if (trained) mean += losses[i], with_loss++;
         names[i] = set->entry->name;
         scores[i] = NAN;
         if (set->entry->metric != METRIC_NONE) {
@@ -155,7 +169,8 @@ static int evaluate(struct run *r, size_t stage, struct error *e)
         free(out);
     }
     int status = log_eval(r->log, r->state.step, stage_at(r, stage)->name, names, losses, scores, count, e);
-    if (r->state.best_step == UINT64_MAX || mean < r->state.best_loss) {
+    mean /= (double)with_loss;
+    if (saved && isfinite(mean) && (r->state.best_step == UINT64_MAX || mean < r->state.best_loss)) {
         r->state.best_loss = mean;
         r->state.best_step = r->state.step;
     }
@@ -222,7 +237,7 @@ static int train(struct run *r, struct run_outcome *out, struct error *e)
     const struct config *c = r->config;
     uint64_t total = r->data.stages.steps;
     r->step_began = clock_seconds();
-    if (r->state.step == 0 && c->eval_on_start && evaluate(r, 0, e)) return -1;
+    if (r->state.step == 0 && c->eval_on_start && evaluate(r, 0, false, e)) return -1;
     for (uint64_t n = r->state.step; n < total; n++) {
         struct stage_step at = stages_step(&r->data.stages, n);
         const struct stage *stage = stage_at(r, at.stage);
@@ -232,8 +247,9 @@ static int train(struct run *r, struct run_outcome *out, struct error *e)
         r->step_began = at.step == 0 || n == r->state.step ? clock_seconds() : r->step_began;
         if (step(r, &at, n + 1 == total, e)) return -1;
         double before = clock_seconds();
-        if (due(s->eval_strategy, s->eval_steps, n + 1, epoch_end) && evaluate(r, at.stage, e)) return -1;
-        if ((due(c->save_strategy, c->save_steps, n + 1, epoch_end) || (stop_asked && n + 1 < total)) && save(r, e)) return -1;
+        bool save_due = due(c->save_strategy, c->save_steps, n + 1, epoch_end) || (c->save_strategy != WHEN_NO && n + 1 == total);
+        if (due(s->eval_strategy, s->eval_steps, n + 1, epoch_end) && evaluate(r, at.stage, save_due, e)) return -1;
+        if ((save_due || (stop_asked && n + 1 < total)) && save(r, e)) return -1;
         r->step_began += clock_seconds() - before; // neither evaluation nor saving counts as a step's time
         if (stop_asked && n + 1 < total) {
             say("interrupted after step %llu: checkpoint-%llu is written; go on with --resume", (unsigned long long)(n + 1),
@@ -242,7 +258,6 @@ static int train(struct run *r, struct run_outcome *out, struct error *e)
             return 0;
         }
     }
-    if (c->save_strategy != WHEN_NO && save(r, e)) return -1;
     return 0;
 }
 
@@ -365,8 +380,7 @@ static int start(struct run *r, bool resume, struct error *e)
 int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_outcome *out, struct error *e)
 {
     *out = (struct run_outcome){0};
-    if (c->finetuning_type == TUNING_LORA)
-        return error_set(e, "finetuning_type lora: this version trains all weights; use full");
+    if (check_supported(c, e)) return -1; // before anything is written
     struct run r = {.config = c, .gpu = gpu};
     stop_asked = 0;
     struct sigaction action = {.sa_handler = ask_stop}, old_int, old_term;

@@ -258,7 +258,7 @@ static void write_rows(struct stage_cursor *cursor, const struct config *c, size
                 ",\"line\":%" PRIu32 ",\"hash\":\"%016" PRIx64 "\"}\n",
                 step, at.epoch, c->sources[rows[i].source].name, rows[i].row, row->file, row->row, row->hash);
             assert(n > 0 && (size_t)n < sizeof line); // names are short and need no escapes: config_read
-            fwrite(line, 1, (size_t)n, file);
+            if (file) fwrite(line, 1, (size_t)n, file);
             *digest = fnv1a(*digest, line, (size_t)n);
         }
     }
@@ -268,16 +268,17 @@ int stages_manifest(const struct stages *s, const struct config *c, size_t stage
     const struct conversation *const *rows, const char *path, uint64_t *digest, struct error *e)
 {
     uint64_t hash = FNV_START;
-    char *temporary = mem_format("%s.tmp", path), *folder = path_folder(path);
-    FILE *file = fopen(temporary, "wb");
+    char *temporary = path ? mem_format("%s.tmp", path) : NULL, *folder = path ? path_folder(path) : NULL;
+    FILE *file = path ? fopen(temporary, "wb") : NULL;
     int status = 0;
-    if (!file) {
-        status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
-    } else {
+    if (path && !file) status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
+    if (status == 0) {
         struct stage_cursor cursor;
         stage_cursor_make(&cursor, s);
         write_rows(&cursor, c, stage, rows, file, &hash);
         stage_cursor_free(&cursor);
+    }
+    if (file) {
         bool written = !ferror(file) && fflush(file) == 0 && fsync(fileno(file)) == 0;
         if (fclose(file) != 0 || !written || rename(temporary, path) != 0) {
             status = error_set(e, "%s: cannot be written (%s)", path, strerror(errno));

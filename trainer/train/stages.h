@@ -97,7 +97,7 @@ const struct stage_row *stage_cursor_rows(struct stage_cursor *c, uint64_t step)
 // step counted through all stages, row the place among the good rows from 0, line (or element of an array) from 1 in
 // the source's file, hash over tokens and mask. rows as for stages_count_tokens. The file is complete when the stage
 // begins; writing it again, after a kill at any instant too, gives the same bytes, or the data have changed. `digest`
-// (may be NULL) is FNV-1a 64 of the file: what a checkpoint keeps to notice that. 0, or -1 with the reason.
+// (may be NULL) is FNV-1a 64 of the file: what a checkpoint keeps to notice that. path NULL: only the digest. 0, or -1 with the reason.
 int stages_manifest(const struct stages *s, const struct config *c, size_t stage,
     const struct conversation *const *rows, const char *path, uint64_t *digest, struct error *e);
 
