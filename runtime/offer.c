@@ -291,5 +291,6 @@ int offers_make(struct offer *offers, int capacity, const struct instance *insta
             used += (size_t)snprintf(error + used, error_bytes - used, " %s lacks %s;", o->info.name, o->missing);
         }
     }
+    if (usable) snprintf(error, error_bytes, "%s", ""); // what was left out matters only where nothing else is there
     return usable;
 }

@@ -380,7 +380,7 @@ static void test_round_trip(void)
         CHECK_SAY((strstr(text, quoted) == NULL) == absent || !strcmp(name, "general"), "%s", name);
         keys++;
     }
-    CHECK_SAY(keys == 52, "%d keys", keys);
+    CHECK_SAY(keys == 53, "%d keys", keys);
     text_free(&help);
     free(text);
     config_free(&c);

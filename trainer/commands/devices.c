@@ -76,7 +76,6 @@ int command_devices(const struct command *c, int argc, char **argv)
             e.text[0] ? e.text : "no Vulkan device was found");
         return json ? STATUS_DONE : STATUS_DEVICE;
     }
-    if (*e.text) say("%s", e.text);
     for (int i = 0; !json && i < count; i++) {
         const struct gpu_info *d = &devices[i];
         printf("%c %d  %s\n     %s, %s, %.1f GB%s, subgroup %u, shared %u KiB\n", i == chosen ? '*' : ' ', d->index, d->name,
