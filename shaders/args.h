@@ -148,7 +148,9 @@ struct rope_args {
 // attention_dkv: bindings 1 ends (uint [T], one past the document's last row), 2 qkv, 3 dout, 4 lse, 5 delta, 6 dqkv
 // (writes the K and V columns; loops the query heads of the group in order).
 // Dropout of the probabilities (live.dropout > 0, constant DROPOUT 1) needs conversation and position (see dropout);
-// bindings 7 conversation, 8 positions there, 5 and 6 in attention_forward. Constants: 2 HEAD_DIM, 3 DROPOUT, 4.. variant.
+// bindings 7 conversation, 8 positions there, 5 and 6 in attention_forward: bound always. Constants: 2 HEAD_DIM,
+// 3 DROPOUT, 4 DEAL, 5 BLOCK, 6 SPLIT (attention.glsl), for attention_cache too. Groups: ceil(T / (GROUP / SPLIT)) for
+// each head, for each key head in attention_dkv; attention_cache one a row and head; attention_delta lanes of (row, head).
 struct attention_args {
     uint rows, heads, kv_heads;
     uint ld_qkv, offset_q, offset_k, offset_v, ld_out, ld_lse;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
 // attention_dkv: the gradients of keys and values, from all query heads of the key's group, one after the other. With P
-// and dP as in attention_dq: dV = sum_t P dout (P through dropout's mask), dK = scale sum_t P (dP - delta) Q. A lane
-// holds one row of one key head; the queries that see it stream by.
+// and dP as in attention_dq: dV = sum_t P dout (P through dropout's mask), dK = scale sum_t P (dP - delta) Q. Lanes
+// hold rows of one key head; the queries that see them stream by.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "attention.glsl"
 
+layout(push_constant) uniform Push {
+    attention_args args;
+};
 layout(binding = 1, std430) readonly buffer Ends {
     uint ends[];
 };
@@ -26,47 +29,49 @@ layout(binding = 8, std430) readonly buffer Positions {
     uint positions[];
 };
 
-vec4 k[D4], v[D4], dk[D4], dv[D4];
+vec4 k[HELD], v[HELD], dk[HELD], dv[HELD];
 float p[BLOCK], dp[BLOCK];
 bool seen[BLOCK];
 
-void score(uint d, vec4 q[BLOCK])
+void score(uint i, vec4 q[BLOCK])
 {
-    for (uint j = 0; j < BLOCK; j++) p[j] = sum_products(p[j], k[d], q[j]);
+    for (uint j = 0; j < BLOCK; j++) p[j] = sum_products(p[j], k[i], q[j]);
 }
 
-void weigh(uint d, vec4 dy[BLOCK])
+void weigh(uint i, vec4 dy[BLOCK])
 {
-    for (uint j = 0; j < BLOCK; j++) dp[j] = sum_products(dp[j], v[d], dy[j]);
+    for (uint j = 0; j < BLOCK; j++) dp[j] = sum_products(dp[j], v[i], dy[j]);
 }
 
-void gather_v(uint d, vec4 dy[BLOCK])
+void gather_v(uint i, vec4 dy[BLOCK])
 {
-    vec4 s = dv[d];
+    vec4 s = dv[i];
     for (uint j = 0; j < BLOCK; j++) s += seen[j] ? p[j] * dy[j] : vec4(0);
-    dv[d] = s;
+    dv[i] = s;
 }
 
-void gather_k(uint d, vec4 q[BLOCK])
+void gather_k(uint i, vec4 q[BLOCK])
 {
-    vec4 s = dk[d];
+    vec4 s = dk[i];
     for (uint j = 0; j < BLOCK; j++) s += seen[j] ? dp[j] * q[j] : vec4(0);
-    dk[d] = s;
+    dk[i] = s;
 }
 
 void main()
 {
-    uint g = GROUP_INDEX / GROUP_ROWS, row = row_block(GROUP_INDEX % GROUP_ROWS) * GROUP;
+    uint blocks = (args.rows + LINES - 1) / LINES, g = GROUP_INDEX / blocks;
+    uint row = row_block(GROUP_INDEX % blocks, blocks) * LINES;
     uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
     if (g >= args.kv_heads || row >= rows) return;
-    uint s = min(row + DEAL_LANE, rows - 1), last = min(row + GROUP, rows) - 1, heads = args.heads / args.kv_heads;
+    uint s = min(row + LINE, rows - 1), last = min(row + LINES, rows) - 1, heads = args.heads / args.kv_heads;
     uint my_end = args.window > 0 ? min(ends[s], s + args.window) : ends[s];
     uint end = args.window > 0 ? min(ends[last], last + args.window) : ends[last];
-    uint k_at = (s * args.ld_qkv + args.offset_k + g * HEAD_DIM) / 4, v_at = (s * args.ld_qkv + args.offset_v + g * HEAD_DIM) / 4;
-    for (uint d = 0; d < D4; d++) {
-        k[d] = LOAD4(qkv, 2, k_at + d) * args.scale;
-        v[d] = LOAD4(qkv, 2, v_at + d);
-        dk[d] = dv[d] = vec4(0);
+    uint k_at = (s * args.ld_qkv + args.offset_k + g * HEAD_DIM) / 4 + PART;
+    uint v_at = (s * args.ld_qkv + args.offset_v + g * HEAD_DIM) / 4 + PART;
+    for (uint i = 0; i < HELD; i++) {
+        k[i] = LOAD4(qkv, 2, k_at + i * SPLIT) * args.scale;
+        v[i] = LOAD4(qkv, 2, v_at + i * SPLIT);
+        dk[i] = dv[i] = vec4(0);
     }
     for (uint h = g * heads; h < (g + 1) * heads; h++) {
         for (uint t = row; t < end; t += BLOCK) {
@@ -82,11 +87,13 @@ void main()
             SPREAD(q_share, qkv, 2, q_at, score)
             FETCH(dy_share, dout, 3, dy_at)
             SPREAD(dy_share, dout, 3, dy_at, weigh)
+            whole(p);
+            whole(dp);
             for (uint j = 0; j < BLOCK; j++) {
                 uint tj = min(t + j, end - 1);
                 float factor = 1;
                 if (DROPOUT != 0 && live.dropout > 0)
-                    factor = dropout_factor(conversation[tj], positions[tj], positions[s], h);
+                    factor = dropout_factor(conversation[tj], positions[tj], positions[s], h, args.layer);
                 p[j] = exp(clamp(p[j] - lse[h * args.ld_lse + tj], -100.0, 0.0));
                 dp[j] = p[j] * (dp[j] * factor - delta[h * args.ld_lse + tj]);
                 p[j] *= factor;
@@ -95,9 +102,9 @@ void main()
             SPREAD(q_share, qkv, 2, q_at, gather_k)
         }
     }
-    if (row + DEAL_LANE >= rows) return;
-    for (uint d = 0; d < D4; d++) {
-        STORE4(dqkv, 6, k_at + d, dk[d] * args.scale);
-        STORE4(dqkv, 6, v_at + d, dv[d]);
+    if (row + LINE >= rows) return;
+    for (uint i = 0; i < HELD; i++) {
+        STORE4(dqkv, 6, k_at + i * SPLIT, dk[i] * args.scale);
+        STORE4(dqkv, 6, v_at + i * SPLIT, dv[i]);
     }
 }

@@ -13,10 +13,10 @@ struct shape {
     uint32_t heads, kv_heads, head_dim, window;
     uint32_t store; // bf16: 1 qkv, 2 out and dout, 4 dqkv
     double dropout;
-    uint32_t deal, block;
-    int lengths[8]; // of the documents, ended by 0
-    int poisoned;   // the document of NaNs, or -1
-    uint32_t spare; // rows of the budget beyond the live ones
+    uint32_t deal, block, split; // split where it does not deal
+    int lengths[8];              // of the documents, ended by 0
+    int poisoned;                // the document of NaNs, or -1
+    uint32_t spare;              // rows of the budget beyond the live ones
     float scale;
 };
 
@@ -163,6 +163,7 @@ static void begin(struct run *r, const char *kernel, const struct state *x, uint
     run_constant(r, x->s.dropout > 0);
     run_constant(r, x->s.deal);
     run_constant(r, x->s.block);
+    run_constant(r, x->s.split);
     r->live.tokens = x->rows;
     r->live.dropout = (float)x->s.dropout;
     r->live.seed_low = seed[0], r->live.seed_high = seed[1], r->live.step = step;
@@ -180,7 +181,8 @@ static void finish(struct run *r, const struct state *x, const struct field *qkv
 
 static uint32_t row_groups(const struct state *x)
 {
-    return (x->T + run_group - 1) / run_group;
+    uint32_t lines = run_group / x->s.split;
+    return (x->T + lines - 1) / lines;
 }
 
 // ---- the kernels ---------------------------------------------------------------------------------------------------
@@ -276,6 +278,7 @@ static void run_shape(struct shape s)
 {
     // Dealing asks for a workgroup that is one subgroup.
     if (run_group != gpu_info(run_gpu())->subgroup_size || run_group > 16) s.deal = 0;
+    if (s.deal) s.split = 1;
     struct state x;
     state_make(&x, &s);
     forward(&x);
@@ -286,10 +289,10 @@ static void run_shape(struct shape s)
 }
 
 static const struct shape shapes[] = {
-    {3, 1, 16, 0, 0, 0, 1, 4, {1, 17, 2, 30, 16, 5}, 3, 5, 0.25f},
-    {4, 2, 40, 7, 7, 0.25, 1, 2, {33, 1, 12}, -1, 0, 0.2f},
-    {2, 2, 72, 0, 1, 0, 1, 4, {9, 40}, 0, 3, 0.1f},
-    {2, 1, 128, 20, 6, 0, 0, 1, {50}, -1, 1, 0.1f},
+    {3, 1, 16, 0, 0, 0, 1, 4, 4, {1, 17, 2, 30, 16, 5}, 3, 5, 0.25f},
+    {4, 2, 40, 7, 7, 0.25, 1, 2, 2, {33, 1, 12}, -1, 0, 0.2f},
+    {2, 2, 72, 0, 1, 0, 1, 4, 1, {9, 40}, 0, 3, 0.1f},
+    {2, 1, 128, 20, 6, 0, 0, 1, 4, {50}, -1, 1, 0.1f},
 };
 
 static void test_shapes(void)
@@ -308,7 +311,7 @@ static void test_shapes(void)
 
 static void test_wide(void)
 {
-    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 1, {18, 5}, -1, 0, 0.06f});
+    run_shape((struct shape){1, 1, 256, 0, 0, 0, 1, 1, 1, {18, 5}, -1, 0, 0.06f});
 }
 
 static void test_nothing_alive(void)
@@ -321,7 +324,8 @@ static void test_nothing_alive(void)
 
 // ---- generation ----------------------------------------------------------------------------------------------------
 
-static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t window, uint32_t store)
+static void run_cache(
+    uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t window, uint32_t block, uint32_t split, uint32_t store)
 {
     enum { ROWS = 6, SLOTS = 4, CAPACITY = 75 };
     static const uint32_t slots[ROWS] = {2, 0, 3, 1, 1, 2}, positions[ROWS] = {0, 74, 15, 16, 17, 40};
@@ -329,7 +333,8 @@ static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t wi
     uint64_t random = D;
     struct run r;
     run_begin(&r, "attention_cache", store);
-    run_constant(&r, D);
+    const uint32_t constants[] = {D, 0, 0, block, split};
+    for (int i = 0; i < 5; i++) run_constant(&r, constants[i]);
     r.live.tokens = rows;
     struct field *slot = run_words(&r, ROWS), *position = run_words(&r, ROWS),
                  *qkv = run_tensor(&r, ROWS, q + 2 * kv + GAP);
@@ -368,8 +373,8 @@ static void run_cache(uint32_t heads, uint32_t kv_heads, uint32_t D, uint32_t wi
 
 static void test_cache(void)
 {
-    run_cache(6, 2, 16, 0, 0);
-    run_cache(2, 1, 72, 20, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
+    run_cache(6, 2, 16, 0, 1, 1, 0);
+    run_cache(2, 1, 72, 20, 2, 2, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
 }
 
 // ---- the reference itself ------------------------------------------------------------------------------------------
@@ -404,7 +409,7 @@ static void differentiate(const struct state *x, double *input, size_t count, co
 static void test_reference(void)
 {
     struct state x;
-    state_make(&x, &(struct shape){4, 2, 8, 3, 0, 0.3, 0, 4, {2, 5}, -1, 0, 0.7f});
+    state_make(&x, &(struct shape){4, 2, 8, 3, 0, 0.3, 0, 4, 1, {2, 5}, -1, 0, 0.7f});
     objective(&x);
     reference_attention_delta(x.delta, NULL, x.out, x.dout, (int)x.rows, 4, 8);
     size_t q = x.rows * 4 * 8, k = x.rows * 2 * 8;
@@ -422,7 +427,7 @@ static void test_reference(void)
 static void run_one(int kernel)
 {
     struct state x;
-    state_make(&x, &(struct shape){4, 2, 16, 9, 0, 0.3, 0, 4, {21, 3, 14}, -1, 2, 0.25f});
+    state_make(&x, &(struct shape){4, 2, 16, 9, 0, 0.3, 0, 4, 2, {21, 3, 14}, -1, 2, 0.25f});
     const struct mutation *mutation = run_mutation;
     run_mutation = NULL; // the kernels before the one of interest only make its inputs
     reference_attention(x.out, x.lse, NULL, NULL, &x.a);

@@ -38,18 +38,33 @@ struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout
     return v;
 }
 
+// Lanes that share a row of a head: enough that a lane holds at most `most` vec4s of it (2, 3 or 4 such rows for each
+// kernel must fit in registers; 128 of them on the smallest GPUs).
+static uint32_t attention_split(uint32_t head_dim, uint32_t group, uint32_t most)
+{
+    uint32_t split = 1, wide = head_dim / 4;
+    while (split < 16 && 2 * split <= group && wide % (2 * split) == 0 && wide / split > most) split *= 2;
+    return split;
+}
+
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
-    (void)head_dim;
-    uint32_t group = limits->group < 64 ? limits->group : 64;
-    uint64_t groups = divide_up(T, group) * (kind == ATTENTION_DKV ? kv_heads : heads);
+    uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group <= 16;
+    uint32_t split = deal ? 1 : attention_split(head_dim, group, kind == ATTENTION_DKV ? 2 : 4);
+    uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
     if (kind == ATTENTION_DELTA) groups = divide_up(T * heads, group);
-    if (kind == ATTENTION_CACHE) groups = T * heads;
+    if (kind == ATTENTION_CACHE) {
+        call_constant(c, 0); // no dropout
+        groups = T * heads;
+    }
     c->constants[0] = group;
-    if (kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV) {
-        call_constant(c, limits->software && group <= 16); // DEAL
-        call_constant(c, kind == ATTENTION_DKV ? 2 : 4);   // BLOCK
+    if (kind != ATTENTION_DELTA) {
+        call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
+        call_constant(c, kind == ATTENTION_FORWARD || (kind == ATTENTION_DQ && deal) ? 4
+                         : kind == ATTENTION_CACHE                                   ? 1
+                                                                                     : 2);
+        call_constant(c, split);
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
 }
