@@ -7,7 +7,7 @@
 struct quirk {
     VkDriverId driver;
     bool (*applies)(const struct gpu_info *info); // NULL: to every device and version of that driver
-    enum { MATRICES, SUBGROUP_ARITHMETIC } off;
+    enum { NOTHING, MATRICES, SUBGROUP_ARITHMETIC } off;
     const char *sentence;
 };
 
@@ -26,7 +26,16 @@ static bool not_8_wide(const struct gpu_info *info)
     return info->subgroup_size != 8;
 }
 
+static bool before_mesa_25(const struct gpu_info *info)
+{
+    return info->driver_version >> 22 < 25;
+}
+
 static const struct quirk quirks[] = {
+    // Measured with Mesa 22.3.6: a nested loop that counts its rounds stops at 65,535; 25.0 and 26.1 go on.
+    {VK_DRIVER_ID_MESA_LLVMPIPE, before_mesa_25, NOTHING,
+        "this lavapipe silently ends a kernel's loops after 65,535 rounds: rows of many thousand elements may come out wrong; "
+        "tools/with-driver lavapipe-26 has none of that"},
     // Measured with Mesa 26.1.6 and 26.2.6: at vector widths of 512 and 1024 bits making the pipeline crashes.
     {VK_DRIVER_ID_MESA_LLVMPIPE, not_8_wide, MATRICES,
         "lavapipe crashes on matrix units unless its vectors are 256 bits wide: they are not used"},
@@ -50,9 +59,11 @@ void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++) {
         const struct quirk *q = &quirks[i];
         if (q->driver != driver || (q->applies && !q->applies(info))) continue;
-        bool *feature = q->off == MATRICES ? matrices : &info->subgroup_arithmetic;
-        if (!*feature) continue;
-        *feature = false;
+        if (q->off != NOTHING) {
+            bool *feature = q->off == MATRICES ? matrices : &info->subgroup_arithmetic;
+            if (!*feature) continue;
+            *feature = false;
+        }
         info->quirks[count++] = q->sentence;
     }
 }

@@ -9,7 +9,7 @@ bad=0
 no() { # no PATTERN WHAT PATH...: the pattern must stand in none of the paths
     pattern=$1 what=$2
     shift 2
-    if grep -rnE --include='*.[ch]' --include='*.comp' --include='*.glsl' "$pattern" "$@"; then
+    if grep -rsnE --include='*.[ch]' --include='*.comp' --include='*.glsl' "$pattern" "$@"; then
         echo "^ $what"
         bad=1
     fi
