@@ -16,6 +16,7 @@
 // What is wrong with the user's input, as one sentence without a final newline. Empty text: nothing is wrong.
 struct error {
     char text[1024];
+    bool device; // not the input but the lack of any usable device: the command exits 3 instead of 1
 };
 
 // Writes the sentence (printf style) and returns -1, so that `return error_set(e, ...)` reads well. `e` may be NULL.

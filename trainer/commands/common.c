@@ -23,7 +23,11 @@ struct gpu *device_open(const char *choice, struct error *e)
     char *folder = cache_folder();
     struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice, .cache_folder = folder}, e->text, sizeof e->text);
     free(folder);
-    if (!gpu) return NULL;
+    if (!gpu) {
+        struct gpu_info first;
+        e->device = gpu_list_devices(&first, 1, NULL, 0) == 0;
+        return NULL;
+    }
     const struct gpu_info *info = gpu_info(gpu);
     say("device: %s (%s, %s)", info->name, gpu_type_name(info->type), info->driver);
     for (int i = 0; info->quirks[i]; i++) say("  %s", info->quirks[i]);

@@ -56,12 +56,20 @@ static int choice(const struct gpu_info *devices, int count)
 int command_devices(const struct command *c, int argc, char **argv)
 {
     bool json = false;
-    const struct option options[] = {{"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
+    const char *wanted = NULL;
+    const struct option options[] = {{"device", OPTION_TEXT, &wanted, "DEVICE", "mark what this choice would take (default: auto)"},
+        {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, NULL, 0, 0);
     if (status >= 0) return status;
     static struct gpu_info devices[GPU_MAX_DEVICES];
     struct error e = {0};
-    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = choice(devices, count);
+    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = wanted ? -1 : choice(devices, count);
+    if (wanted && count > 0) {
+        struct gpu *gpu = gpu_open(&(struct gpu_options){.device = wanted}, e.text, sizeof e.text);
+        if (!gpu) return fail(&e);
+        chosen = gpu_info(gpu)->index;
+        gpu_close(gpu);
+    }
     if (json) {
         cJSON *out = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(out, "devices");
         for (int i = 0; i < count; i++) {
@@ -88,6 +96,6 @@ int command_devices(const struct command *c, int argc, char **argv)
         printf("%s\n", d->matrix_count ? "" : " none");
         for (int k = 0; k < 8 && d->quirks[k]; k++) printf("     quirk: %s\n", d->quirks[k]);
     }
-    if (!json) printf("* is what --device auto takes%s\n", devices[chosen].type == GPU_SOFTWARE ? " (a software device: it computes on the CPU)" : "");
+    if (!json) printf("* is what --device %s takes%s\n", wanted ? wanted : "auto", devices[chosen].type == GPU_SOFTWARE ? " (a software device: it computes on the CPU)" : "");
     return STATUS_DONE;
 }

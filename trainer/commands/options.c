@@ -111,5 +111,5 @@ int options_parse(const struct command *c, const struct option *options, int arg
 int fail(const struct error *e)
 {
     say("pumice: %s", e->text);
-    return STATUS_USER;
+    return e->device ? STATUS_DEVICE : STATUS_USER;
 }

@@ -40,7 +40,7 @@ extern const struct command commands[]; // ended by a NULL name; main.c
 int options_parse(const struct command *c, const struct option *options, int argc, char **argv, const char **positional,
     int positional_least, int positional_most);
 
-// Prints "pumice: " and the sentence on stderr, returns STATUS_USER.
+// Prints "pumice: " and the sentence on stderr; returns STATUS_USER, or STATUS_DEVICE when there is no device.
 int fail(const struct error *e);
 
 #endif

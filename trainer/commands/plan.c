@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 #include <string.h>
 
 static cJSON *stages_result(const struct dataset *d)
@@ -69,6 +70,21 @@ static void print_example(const struct dataset *d, const struct bundle *b)
     text_free(&text);
 }
 
+// An old software driver (Mesa 22.3) admits to 2 GiB whatever the machine has: what fits the machine is planned all the same,
+// with a word on the driver that has room for it.
+static int plan_memory(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
+    struct limits *limits, const struct gpu_info *info, struct error *e)
+{
+    if (run_blueprint(b, c, d, bundle, limits, e) == 0) return 0;
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!info || info->type != GPU_SOFTWARE || limits->heap >= memory) return -1;
+    limits->heap = memory;
+    if (run_blueprint(b, c, d, bundle, limits, NULL)) return -1;
+    say("this needs more than the %.1f GB that %s offers; planned with the machine's memory, which tools/with-driver lavapipe-26 uses",
+        (double)info->heap_bytes * 1e-9, info->driver);
+    return 0;
+}
+
 int command_plan(const struct command *c, int argc, char **argv)
 {
     const char *path = NULL, *device = NULL, *precision = NULL;
@@ -96,7 +112,7 @@ int command_plan(const struct command *c, int argc, char **argv)
     // A config's device may be that of another machine; one that is asked for here must be here.
     if (ok && !found && device && strcmp(device, "auto") != 0) ok = error_set(&e, "--device %s: %s", device, why.text) == 0;
     struct limits limits = limits_of(found ? &info : NULL);
-    ok = ok && run_blueprint(&blueprint, &config, &data, &bundle, &limits, &e) == 0;
+    ok = ok && plan_memory(&blueprint, &config, &data, &bundle, &limits, found ? &info : NULL, &e) == 0;
     if (ok) {
         const struct memory_sum *m = &blueprint.memory;
         if (json) {

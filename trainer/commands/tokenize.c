@@ -92,7 +92,7 @@ static int print_file(struct tokenizing *t, const char *path, struct error *e)
 
 int command_tokenize(const struct command *c, int argc, char **argv)
 {
-    const char *model = NULL, *text = NULL, *template = "auto";
+    const char *model = NULL, *text = NULL, *template = "auto", *unused;
     uint64_t max_length = 0;
     struct option_list data = {0};
     struct tokenizing t = {0};
@@ -105,6 +105,8 @@ int command_tokenize(const struct command *c, int argc, char **argv)
         {"max-length", OPTION_COUNT, &max_length, "TOKENS", "longest row (default: no limit)"},
         {"strict", OPTION_FLAG, &t.strict, NULL, "stop at the first bad row"},
         {"show", OPTION_FLAG, &t.show, NULL, "the text instead of ids, in [+ +] what is trained"},
+        {"device", OPTION_TEXT, &unused, "DEVICE", "taken as everywhere; tokens need no device"},
+        {"precision", OPTION_TEXT, &unused, "WORD", "taken as everywhere; tokens are exact"},
         {"json", OPTION_FLAG, &json, NULL, "{\"ids\":[...],\"mask\":[...]}, as without it"}, {0}};
     int status = options_parse(c, options, argc, argv, NULL, 0, 0);
     if (status >= 0) return free(data.words), status;

@@ -39,7 +39,7 @@ struct worker {
 
 static void make_item(struct loader *l, unsigned thread, struct item *item)
 {
-    struct error e = {""};
+    struct error e = {0};
     bool prompt_only = l->options->keep_rows && row_trainable(&item->row, NULL) != 0;
     if (prompt_only) {
         item->conversation = (struct conversation){0};
