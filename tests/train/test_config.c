@@ -187,7 +187,7 @@ static void test_errors(void)
         CHECK(c.file == NULL && c.sources == NULL);
     }
     struct config c;
-    struct error e = {""};
+    struct error e = {0};
     CHECK(config_read_text(&c, "[1]", 3, "x.json", NULL, 0, &e) == -1);
     CHECK_STRING(e.text, "x.json: should hold one object, {...}");
     CHECK(config_read_text(&c, "{\n \"seed\": 1,\n}", 15, "x.json", NULL, 0, &e) == -1);
@@ -333,7 +333,7 @@ static void check_round_trip(const struct config *c)
     char folder[] = "/tmp/pumice-config-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     char *first = path_join(folder, "a.json"), *second = path_join(folder, "b.json");
-    struct error e = {""};
+    struct error e = {0};
     struct config again;
     CHECK(config_save(c, first, &e) == 0);
     CHECK_SAY(config_read(&again, first, NULL, 0, &e) == 0, "%s", e.text);
@@ -436,7 +436,7 @@ static void test_set_errors(void)
 
 static void test_paths(void)
 {
-    struct error e = {""};
+    struct error e = {0};
     char folder[] = "/tmp/pumice-config-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     char *configs = path_join(folder, "configs"), *link = path_join(folder, "link"),
@@ -576,7 +576,7 @@ static void test_help(void)
 static unsigned fuzz_read(const char *text, size_t bytes, const char *set)
 {
     struct config c, again;
-    struct error e = {""};
+    struct error e = {0};
     if (config_read_text(&c, text, bytes, "/f/x.json", &set, set != NULL, &e)) {
         CHECK(e.text[0] != 0 && c.sources == NULL);
         return 0;

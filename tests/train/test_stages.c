@@ -13,7 +13,7 @@ static struct config config_of(const char *keys)
                    "\"code\": \"c.jsonl\", \"general\": \"g.jsonl\"}, %s}",
             keys);
     struct config c;
-    struct error e = {""};
+    struct error e = {0};
     int status = config_read_text(&c, text, strlen(text), "config.json", NULL, 0, &e);
     if (status) printf("%s\n", e.text), exit(1);
     free(text);
@@ -68,7 +68,7 @@ static struct stages stages_of(const struct config *c, const uint32_t available[
     uint32_t *all = mem_alloc(c->stage_count * 3 * sizeof *all);
     for (size_t i = 0; i < c->stage_count * 3; i++) all[i] = available[i % 3];
     struct stages s;
-    struct error e = {""};
+    struct error e = {0};
     int status = stages_make(&s, c, all, &e);
     if (status) printf("%s\n", e.text), exit(1);
     free(all);
@@ -168,7 +168,7 @@ static void test_amounts(void)
     CHECK(s.stages[0].row_count == 12 && memcmp(s.stages[0].rows, want, sizeof want) == 0);
     stages_free(&s);
 
-    struct error e = {""};
+    struct error e = {0};
     CHECK(stages_make(&s, &c, (const uint32_t[]){3, 3, 2}, &e) == -1 && s.stages == NULL);
     CHECK_STRING(e.text,
         "stage \"a\" asks for 4 rows of source \"code\", which has 3: ask for fewer, or for whole passes "
@@ -351,7 +351,7 @@ static void test_manifest(void)
     char folder[] = "/tmp/pumice-stages-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     char *path = path_join(folder, "manifest-b.jsonl");
-    struct error e = {""};
+    struct error e = {0};
     uint64_t digest = 0, again = 1;
     const char *want =
         "{\"step\":1,\"epoch\":0,\"source\":\"math\",\"row\":0,\"file\":0,\"line\":5,\"hash\":\"0000000000000001\"}\n"
