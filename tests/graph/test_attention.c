@@ -277,7 +277,7 @@ static void backward(struct state *x, bool keys)
 static void run_shape(struct shape s)
 {
     // Dealing asks for a workgroup that is one subgroup.
-    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group > 16) s.deal = 0;
+    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group < 8 || run_group > 16) s.deal = 0;
     if (s.deal) s.split = 1;
     struct state x;
     state_make(&x, &s);
@@ -520,7 +520,9 @@ int main(int argc, char **argv)
     run_group = gpu_info(run_gpu())->subgroup_size;
     test_wide();
     test_nothing_alive();
-    run_mutations(mutations, sizeof mutations / sizeof *mutations);
+    // Each wrong constant is a pipeline of its own; a driver with subgroups of four (SwiftShader) takes seconds for
+    // one.
+    if (run_group >= 8) run_mutations(mutations, sizeof mutations / sizeof *mutations);
     CHECK(run_validation_messages() == 0);
     run_close();
     return test_end();

@@ -142,7 +142,7 @@ static void test_layout(const char *kernel, uint32_t layout, uint32_t rows, uint
 // Dealing asks for a workgroup that is one subgroup.
 static bool dealing_here(void)
 {
-    return run_group == gpu_info(run_gpu())->subgroup_size && run_group <= 16;
+    return run_group == gpu_info(run_gpu())->subgroup_size && run_group >= 8 && run_group <= 16;
 }
 
 static void test_kernels(void)
@@ -150,8 +150,8 @@ static void test_kernels(void)
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++) {
         if (dealing_here()) {
             test_layout("matmul_register", layout, layout == LAYOUT_NN ? 16 : 8, layout == LAYOUT_TN ? 1 : 2, true);
-            test_layout("matmul_plain", layout, 0, 0, false);
         }
+        if (run_group < 128) test_layout("matmul_plain", layout, 0, 0, false);
         test_layout("matmul_register", layout, layout == LAYOUT_NN ? 8 : 4, 1, false);
     }
 }
@@ -253,7 +253,9 @@ int main(int argc, char **argv)
     }
     test_choice();
     run_group = gpu_info(run_gpu())->subgroup_size;
-    run_mutations(mutations, sizeof mutations / sizeof *mutations);
+    // Each wrong constant is a pipeline of its own; a driver with subgroups of four (SwiftShader) takes seconds for
+    // one.
+    if (run_group >= 8) run_mutations(mutations, sizeof mutations / sizeof *mutations);
     CHECK(run_validation_messages() == 0);
     run_close();
     return test_end();

@@ -18,7 +18,7 @@ static int read_keys(struct config *c, const char *keys, const char *const *sets
     size_t count = 0;
     while (sets && sets[count]) count++;
     char *text = mem_format("{%s}", keys);
-    *e = (struct error){""};
+    *e = (struct error){0};
     int status = config_read_text(c, text, strlen(text), "/some/where/x.json", sets, count, e);
     free(text);
     return status;

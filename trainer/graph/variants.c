@@ -26,7 +26,7 @@ static uint32_t tile_rows(uint64_t m, uint32_t most)
 struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k)
 {
     uint32_t lanes = limits->info ? limits->info->subgroup_size : 0;
-    bool deal = limits->software && lanes >= 4 && lanes <= 16;
+    bool deal = limits->software && lanes >= 8 && lanes <= 16;
     struct matmul_variant v = {.kernel = "matmul_register", .group = deal ? lanes : 64};
     if (v.group > limits->group) v.group = limits->group;
     uint32_t rows = tile_rows(m, deal ? 64 : 8), steps = deal && layout != LAYOUT_TN && rows < 32 ? 4 : 1;
@@ -50,7 +50,7 @@ static uint32_t attention_split(uint32_t head_dim, uint32_t group, uint32_t most
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
-    uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group <= 16;
+    uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
     uint32_t split = deal ? 1 : attention_split(head_dim, group, kind == ATTENTION_DKV ? 2 : 4);
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
     if (kind == ATTENTION_DELTA) groups = divide_up(T * heads, group);
