@@ -148,9 +148,8 @@ static bool dealing_here(void)
 static void test_kernels(void)
 {
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++) {
-        if (dealing_here()) {
+        if (dealing_here())
             test_layout("matmul_register", layout, layout == LAYOUT_NN ? 16 : 8, layout == LAYOUT_TN ? 1 : 2, true);
-        }
         if (run_group < 128) test_layout("matmul_plain", layout, 0, 0, false);
         test_layout("matmul_register", layout, layout == LAYOUT_NN ? 8 : 4, 1, false);
     }
