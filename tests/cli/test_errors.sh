@@ -21,6 +21,8 @@ says "unknown value" 1 "cosine" "$pumice" plan tiny.json --set lr_scheduler_type
 says "out of range" 1 "train_batch_size" "$pumice" plan tiny.json --set train_batch_size=0
 says "unknown source" 1 "maths" "$pumice" plan tiny.json --set 'specialized=["code","maths"]'
 
+says "a slip in init" 1 "hidden_size" "$pumice" plan tiny.json --set init.hiden_size=8
+
 # data
 says "missing data" 1 "data/nothing.jsonl" "$pumice" plan tiny.json --set sources.math.path=data/nothing.jsonl
 printf '{"messages":[{"role":"user","content":"hello"}]}\n' >data/silent.jsonl

@@ -114,9 +114,27 @@ int model_open(struct model *m, const char *path, struct error *e)
     return status;
 }
 
+// A config written by hand: a key that nearly is one we read is a slip; others are Hugging Face's and mean nothing here.
+static int check_init_keys(const cJSON *config, const char *name, struct error *e)
+{
+    static const char *const keys[] = {"architectures", "model_type", "hidden_size", "intermediate_size", "num_hidden_layers",
+        "num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps",
+        "rope_theta", "rope_scaling", "rope_parameters", "hidden_act", "attention_bias", "attention_dropout", "mlp_bias",
+        "tie_word_embeddings", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id", "sliding_window",
+        "use_sliding_window", "max_window_layers", "use_cache", "torch_dtype", "dtype", "pretraining_tp", "transformers_version", NULL};
+    for (const cJSON *item = config->child; item; item = item->next) {
+        size_t i = 0;
+        while (keys[i] && strcmp(keys[i], item->string) != 0) i++;
+        const char *near = keys[i] ? NULL : nearest_name(item->string, keys);
+        if (near) return error_set(e, "%s: the key \"%s\" is not known; is \"%s\" meant?", name, item->string, near);
+    }
+    return 0;
+}
+
 int model_open_init(struct model *m, const cJSON *config, const char *name, struct error *e)
 {
     *m = (struct model){0};
+    if (check_init_keys(config, name, e)) return -1;
     if (model_config_json(&m->config, config, name, e)) return -1;
     llama_weights(m);
     return 0;

@@ -266,6 +266,7 @@ static int publish(struct run *r, struct error *e)
 {
     const struct config *c = r->config;
     bool bf16 = c->save_dtype != PRECISION_F32;
+    if (c->load_best_model_at_end && r->state.best_step == r->state.step) say("the best model is the last one's");
     if (c->load_best_model_at_end && r->state.best_step != UINT64_MAX && r->state.best_step != r->state.step) {
         char *folder = mem_format("%s/checkpoint-%llu", c->output_dir, (unsigned long long)r->state.best_step);
         bool there = folder_exists(folder);
