@@ -43,16 +43,6 @@ static cJSON *describe(const struct gpu_info *d)
     return o;
 }
 
-// The device that `auto` takes: discrete, then integrated, virtual, software; the first of equals.
-static int choice(const struct gpu_info *devices, int count)
-{
-    const enum gpu_type order[] = {GPU_DISCRETE, GPU_INTEGRATED, GPU_VIRTUAL, GPU_OTHER, GPU_SOFTWARE};
-    for (size_t t = 0; t < sizeof order / sizeof *order; t++)
-        for (int i = 0; i < count; i++)
-            if (devices[i].type == order[t]) return i;
-    return -1;
-}
-
 int command_devices(const struct command *c, int argc, char **argv)
 {
     bool json = false;
@@ -63,8 +53,8 @@ int command_devices(const struct command *c, int argc, char **argv)
     if (status >= 0) return status;
     static struct gpu_info devices[GPU_MAX_DEVICES];
     struct error e = {0};
-    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = wanted ? -1 : choice(devices, count);
-    if (wanted && count > 0) {
+    int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = -1;
+    if (count > 0) {
         struct gpu *gpu = gpu_open(&(struct gpu_options){.device = wanted}, e.text, sizeof e.text);
         if (!gpu) return fail(&e);
         chosen = gpu_info(gpu)->index;
