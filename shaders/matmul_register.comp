@@ -63,8 +63,7 @@ void load_b(uint k, out vec4 b[4])
             b[i] = CUT_K ? cut4(LOAD4(b, 2, at + min(k4, k_last4)), k, K) : LOAD4(b, 2, at + k4);
         } else {
             uint at = (args.offset_b + (CUT_K ? min(k + i, K - 1) : k + i) * args.ldb) / 4 + column4;
-            b[i] = LOAD4(b, 2, at);
-            if (CUT_K && k + i >= K) b[i] = vec4(0);
+            b[i] = LOAD4(b, 2, at); // beyond K the last row, against zeros of A
         }
     }
     if (LAYOUT == LAYOUT_NT) {
@@ -80,17 +79,19 @@ void multiply(uint i, vec4 x, vec4 b[4])
     sums[i] = s;
 }
 
+#define DEAL_K(unused, lane)                                                                                           \
+    if (lane < GROUP && i + lane / STEPS < ROWS) multiply(i + lane / STEPS, subgroupBroadcast(x, lane), b[lane % STEPS]);
+
 void pass_along_k(uint k)
 {
     if (DEAL != 0) {
         vec4 b[STEPS][4];
         [[unroll]] for (uint q = 0; q < STEPS; q++) load_b(k + 4 * q, b[q]);
         [[unroll]] for (uint i = 0; i < ROWS; i += GROUP / STEPS) {
-            if (row + i > row_last) break; // the same for all lanes
-            vec4 x = a_along_k(row + i + DEAL_LANE / STEPS, k / 4 + DEAL_LANE % STEPS);
-#define DEAL_K(unused, lane)                                                                                           \
-    if (lane < GROUP && i + lane / STEPS < ROWS) multiply(i + lane / STEPS, subgroupBroadcast(x, lane), b[lane % STEPS]);
-            EACH_LANE(DEAL_K, )
+            if (row + i <= row_last) { // the same for all lanes
+                vec4 x = a_along_k(row + i + DEAL_LANE / STEPS, k / 4 + DEAL_LANE % STEPS);
+                EACH_LANE(DEAL_K, )
+            }
         }
     } else {
         vec4 b[4];
@@ -105,21 +106,29 @@ void multiply_four(uint i, vec4 x[4], vec4 b[4]) // x[q]: four rows of A at k + 
         if (i + r < ROWS) multiply(i + r, vec4(x[0][r], x[1][r], x[2][r], x[3][r]), b);
 }
 
+// A vec4 from lane + q holds four rows at k + q.
+#define DEAL_M(unused, lane)                                                                                           \
+    if (lane % 4 == 0 && lane < GROUP && i + lane < ROWS) {                                                            \
+        vec4 y[4] = {subgroupBroadcast(x, lane), subgroupBroadcast(x, lane + 1), subgroupBroadcast(x, lane + 2),       \
+            subgroupBroadcast(x, lane + 3)};                                                                           \
+        multiply_four(i + lane, y, b);                                                                                 \
+    }
+
 void pass_along_m(uint k)
 {
-    vec4 b[4], x[4];
+    vec4 b[4];
     load_b(k, b);
-    [[unroll]] for (uint i = 0; i < ROWS; i += DEAL != 0 ? 4 * GROUP : 4) {
-        for (uint q = 0; q < 4; q++) x[q] = a_along_m((row + i) / 4 + (DEAL != 0 ? DEAL_LANE : 0), k + q);
-        if (DEAL != 0) {
-#define DEAL_M(unused, lane)                                                                                           \
-    if (lane < GROUP && i + 4 * lane < ROWS) {                                                                         \
-        vec4 y[4];                                                                                                     \
-        for (uint q = 0; q < 4; q++) y[q] = subgroupBroadcast(x[q], lane);                                             \
-        multiply_four(i + 4 * lane, y, b);                                                                             \
-    }
-            EACH_LANE(DEAL_M, )
-        } else {
+    if (DEAL != 0) {
+        [[unroll]] for (uint i = 0; i < ROWS; i += GROUP) {
+            if (row + i <= row_last) {
+                vec4 x = a_along_m((row + i) / 4 + DEAL_LANE / 4, k + DEAL_LANE % 4);
+                EACH_LANE(DEAL_M, )
+            }
+        }
+    } else {
+        [[unroll]] for (uint i = 0; i < ROWS; i += 4) {
+            vec4 x[4];
+            for (uint q = 0; q < 4; q++) x[q] = a_along_m((row + i) / 4, k + q);
             multiply_four(i, x, b);
         }
     }
