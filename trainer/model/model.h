@@ -42,6 +42,9 @@ struct model {
 int model_open(struct model *m, const char *path, struct error *e);
 // Random weights for config.json's numbers: normal(0, initializer_range), norms 1, biases 0.
 int model_open_init(struct model *m, const struct cJSON *config, const char *name, struct error *e);
+// SmolLM2-135M's shapes with random weights: the model of commands that need none of their own (bench, kernels).
+void model_open_builtin(struct model *m);
+#define MODEL_BUILTIN "SmolLM2-135M (random weights)"
 void model_close(struct model *m);
 
 // Builds the forward pass. graph_init has been called. LOSS: training and evaluation; LOGITS: generation (the caller has
