@@ -24,7 +24,7 @@ static struct gpu_memory *memory;
 static size_t memory_bytes;
 static struct made {
     char name[40];
-    uint32_t constants[16], count;
+    uint32_t constants[24], count;
     struct gpu_kernel *kernel;
 } * made;
 static size_t made_count, made_capacity;

@@ -42,7 +42,7 @@ struct field { // a tensor of a run
 #define RUN_MAX_FIELDS 12
 struct run {
     const char *kernel;
-    uint32_t constants[16], constant_count;
+    uint32_t constants[24], constant_count;
     struct live_block live;
     uint8_t args[128];
     uint32_t args_bytes;

@@ -29,7 +29,8 @@ static uint32_t alive(uint32_t kind, uint32_t most, const struct product *p)
 static void run_product(const struct product *p, uint64_t *seed)
 {
     struct run r;
-    struct matmul_variant v = matmul_choose(&limits, p->layout, p->m, p->n, p->k);
+    struct matmul_variant v =
+        matmul_choose(&limits, &(struct matmul_shape){.layout = p->layout, .m = p->m, .n = p->n, .k = p->k});
     uint32_t groups = v.groups_x * v.groups_y, group_before = run_group;
     if (!p->kernel) run_group = v.group;
     run_begin(&r, p->kernel ? p->kernel : v.kernel, p->store);

@@ -71,12 +71,20 @@ struct product {
     uint64_t first_row; // live rows are counted from here
 };
 
+static bool is_bf16(const struct program *p, const struct operand *x)
+{
+    return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
+}
+
 static void product_call(struct program *p, const struct product *x, uint64_t m0, uint64_t m, uint64_t n0, uint64_t n,
     uint64_t k0, uint64_t k, uint32_t add)
 {
     const struct graph *g = p->graph;
     bool a_by_k = x->layout == LAYOUT_TN, b_by_n = x->layout == LAYOUT_NT; // which index walks the operand's rows
-    struct matmul_variant v = matmul_choose(&p->limits, x->layout, m, n, k);
+    struct matmul_shape shape = {.layout = x->layout, .m = m, .n = n, .k = k, .a_bf16 = is_bf16(p, &x->a),
+        .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .live_m = x->live_m, .live_k = x->live_k, .add = add,
+        .epilogue = x->epilogue, .products = p->limits.products};
+    struct matmul_variant v = matmul_choose(&p->limits, &shape);
     struct call *c = call_begin(p, v.kernel);
     c->constants[0] = v.group;
     c->subgroup = v.subgroup;
@@ -130,7 +138,7 @@ static void product(struct program *p, const struct product *x)
         n_step = (n_step / 2 + 255) / 256 * 256;
     struct product y = *x;
     tensor_id sum = NO_TENSOR;
-    if (k_step < x->k && at(p, x->c.tensor)->storage == STORAGE_BF16 && x->c.part == PART_VALUE) {
+    if (k_step < x->k && is_bf16(p, &x->c)) {
         assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
         sum = program_scratch(p, STORAGE_F32, x->m, x->n, "sum of ranges");
         y.c = (struct operand){sum, PART_VALUE, 0};

@@ -11,6 +11,9 @@
 #include "graph.h"
 #include "runtime/gpu.h"
 
+// What matrix products multiply in; their sums are f32 always.
+enum products { PRODUCTS_F32, PRODUCTS_FP16, PRODUCTS_BF16 };
+
 // What of the device shapes the calls: limits and good workgroup sizes.
 struct limits {
     uint64_t max_range, max_allocation, heap;
@@ -20,6 +23,8 @@ struct limits {
     // A careful guess of the device's speed, to cut lists and dispatches by time (watchdogs); never changes a sum.
     double flop_per_second, bytes_per_second;
     const struct gpu_info *info; // for the variant tables; owned by the caller
+    enum products products;
+    const struct choices *choices; // variants chosen by measurement (choices.h), or NULL: the tables choose; the caller's
 };
 #define CUT_SECONDS 0.1       // of one submission
 #define DISPATCH_SECONDS 0.05 // of one dispatch
@@ -36,7 +41,7 @@ struct use {
 };
 
 #define CALL_USES 10
-#define CALL_CONSTANTS 16
+#define CALL_CONSTANTS 24
 struct call {
     const char *kernel; // shader name
     uint32_t constants[CALL_CONSTANTS], constant_count; // 0: workgroup size, 1: STORE (filled from the uses), 2..: the kernel's

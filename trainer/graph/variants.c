@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "variants.h"
+#include "choices.h"
 
 #include "args.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 static void fold(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y)
 {
@@ -15,6 +20,24 @@ static uint64_t divide_up(uint64_t x, uint64_t y)
     return (x + y - 1) / y;
 }
 
+// ---- matrix products -------------------------------------------------------------------------------------------
+
+struct candidates {
+    const struct limits *limits;
+    const struct matmul_shape *shape;
+    struct matmul_variant *out;
+    int capacity, count;
+};
+
+static void add(struct candidates *c, const struct matmul_variant *v)
+{
+    for (int i = 0; i < c->count && i < c->capacity; i++)
+        if (strcmp(c->out[i].name, v->name) == 0) return; // the first choice, met again in the full list
+    assert(c->count < MATMUL_CANDIDATES);
+    if (c->count < c->capacity) c->out[c->count] = *v;
+    c->count++;
+}
+
 // Rows of a register tile: what a lane loads of B serves so many rows, but rows beyond m are work for nothing.
 static uint32_t tile_rows(uint64_t m, uint32_t most)
 {
@@ -23,20 +46,65 @@ static uint32_t tile_rows(uint64_t m, uint32_t most)
     return rows;
 }
 
-struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k)
+static bool can_deal(const struct limits *limits)
 {
     uint32_t lanes = limits->info ? limits->info->subgroup_size : 0;
-    bool deal = limits->software && lanes >= 8 && lanes <= 16;
-    struct matmul_variant v = {.kernel = "matmul_register", .group = deal ? lanes : 64};
-    if (v.group > limits->group) v.group = limits->group;
-    uint32_t rows = tile_rows(m, deal ? 64 : 8), steps = deal && layout != LAYOUT_TN && rows < 32 ? 4 : 1;
+    return limits->software && lanes >= 8 && lanes <= 16;
+}
+
+static void add_register(struct candidates *c, uint32_t rows, bool deal, const char *why)
+{
+    const struct matmul_shape *s = c->shape;
+    struct matmul_variant v = {.kernel = "matmul_register", .group = deal ? c->limits->info->subgroup_size : 64, .split = 1,
+        .why = why};
+    if (v.group > c->limits->group) v.group = c->limits->group;
+    uint32_t steps = deal && s->layout != LAYOUT_TN && rows < 32 ? 4 : 1;
     v.constants[v.constant_count++] = rows;
     v.constants[v.constant_count++] = steps;
-    v.constants[v.constant_count++] = (k % (4 * steps) != 0) | (n % 4 != 0) << 1;
+    v.constants[v.constant_count++] = (s->k % (4 * steps) != 0) | (s->n % 4 != 0) << 1;
     v.constants[v.constant_count++] = deal;
-    fold(limits, divide_up(m, rows) * divide_up(n, 4 * v.group), &v.groups_x, &v.groups_y);
-    return v;
+    snprintf(v.name, sizeof v.name, "register %ux%u%s", rows, 4 * v.group, deal ? " dealt" : "");
+    fold(c->limits, divide_up(s->m, rows) * divide_up(s->n, 4 * v.group), &v.groups_x, &v.groups_y);
+    add(c, &v);
 }
+
+static void add_plain(struct candidates *c)
+{
+    struct matmul_variant v = {.name = "plain", .kernel = "matmul_plain", .group = c->limits->group, .split = 1,
+        .why = "the reference"};
+    fold(c->limits, divide_up(c->shape->m * divide_up(c->shape->n, 4), v.group), &v.groups_x, &v.groups_y);
+    add(c, &v);
+}
+
+int matmul_candidates(
+    const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity)
+{
+    struct candidates c = {limits, shape, out, capacity, 0};
+    bool deal = can_deal(limits);
+    uint32_t rows = tile_rows(shape->m, deal ? 64 : 8);
+    add_register(&c, rows, deal, deal ? "software: dealt register tiles" : "register tiles");
+    for (rows = tile_rows(shape->m, 64); rows >= 4; rows /= 2) {
+        if (deal) add_register(&c, rows, true, "dealt register tiles");
+        add_register(&c, rows, false, "register tiles");
+    }
+    add_plain(&c);
+    return c.count;
+}
+
+struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape)
+{
+    struct matmul_variant v[MATMUL_CANDIDATES];
+    int count = matmul_candidates(limits, shape, v, MATMUL_CANDIDATES);
+    const char *name = choices_find(limits->choices, shape);
+    for (int i = 0; name && i < count; i++)
+        if (strcmp(v[i].name, name) == 0) {
+            v[i].why = "measured on this device";
+            return v[i];
+        }
+    return v[0];
+}
+
+// ---- attention ---------------------------------------------------------------------------------------------------
 
 // Lanes that share a row of a head: enough that a lane holds at most `most` vec4s of it (2, 3 or 4 such rows for each
 // kernel must fit in registers; 128 of them on the smallest GPUs).

@@ -6,15 +6,35 @@
 
 #include "program.h"
 
+// op(A) op(B) = C[m, n] with a sum of k terms, as args.h says.
+struct matmul_shape {
+    uint32_t layout; // LAYOUT_
+    uint64_t m, n, k;
+    bool a_bf16, b_bf16, c_bf16;            // how the operands are stored; E as C
+    uint32_t live_m, live_k, add, epilogue; // LIVE_, LIVE_, ADD_, EPILOGUE_
+    enum products products;
+};
+
 // A matrix product's kernel: constants 7 .. 7 + constant_count - 1 (args.h lists 0 to 6), workgroup size, grid.
+#define MATMUL_NAME 40
+#define MATMUL_CONSTANTS 16
+#define MATMUL_CANDIDATES 32 // never more
 struct matmul_variant {
+    char name[MATMUL_NAME]; // the same for the same kernel and constants (but those that the shape decides): for logs, caches
+    const char *why;        // it was chosen, in a few words
     const char *kernel;
     uint32_t group, subgroup; // workgroup size; required subgroup size or 0
-    uint32_t constants[8], constant_count;
+    uint32_t constants[MATMUL_CONSTANTS], constant_count;
     uint32_t groups_x, groups_y;
+    uint32_t split; // parts that k is cut into, each with f32 sums of its own, added up in order afterwards; 1: none
 };
-// For op(A) op(B) = C[m, n] with a sum of k terms; layout is a LAYOUT_ of args.h.
-struct matmul_variant matmul_choose(const struct limits *limits, uint32_t layout, uint64_t m, uint64_t n, uint64_t k);
+
+// Every variant that is right for this device and shape, the table's best guess first and matmul_plain, the reference of
+// all others, last. Returns their number, at least 1 and at most MATMUL_CANDIDATES; no more than `capacity` are written.
+int matmul_candidates(
+    const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity);
+// The candidate that limits->choices names for this shape, else the first.
+struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape);
 
 // Sets workgroup size, constants from id 4 on, and grid of an attention kernel's call for T rows.
 enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENTION_DKV, ATTENTION_CACHE };

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+//
+// The table of product variants, without a device: what it offers fits the device, each name once, the reference last;
+// what was measured goes before what the table guesses.
+#include "test.h"
+
+#include "graph/choices.h"
+
+#include "args.h"
+
+#include <string.h>
+
+static struct gpu_info device(enum gpu_type type, uint32_t subgroup, uint32_t shared, uint32_t invocations)
+{
+    return (struct gpu_info){.type = type, .subgroup_size = subgroup, .subgroup_min = subgroup, .subgroup_max = subgroup,
+        .max_shared = shared, .max_invocations = invocations, .max_group_size = invocations, .max_groups = 65535,
+        .max_range = UINT64_C(1) << 30, .max_allocation = UINT64_C(1) << 30, .heap_bytes = UINT64_C(1) << 33};
+}
+
+static const struct matmul_shape shapes[] = {
+    {.layout = LAYOUT_NT, .m = 1, .n = 576, .k = 576},
+    {.layout = LAYOUT_NT, .m = 512, .n = 1536, .k = 576, .live_m = LIVE_TOKENS},
+    {.layout = LAYOUT_NN, .m = 4096, .n = 576, .k = 1536, .a_bf16 = true, .b_bf16 = true, .c_bf16 = true},
+    {.layout = LAYOUT_TN, .m = 576, .n = 576, .k = 8192, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST},
+    {.layout = LAYOUT_TN, .m = 3, .n = 5, .k = 7},
+};
+
+static void test_candidates(void)
+{
+    const struct gpu_info devices[] = {
+        device(GPU_SOFTWARE, 16, 32768, 1024),
+        device(GPU_SOFTWARE, 8, 32768, 1024),
+        device(GPU_SOFTWARE, 4, 32768, 256),
+        device(GPU_DISCRETE, 64, 65536, 1024),
+        device(GPU_DISCRETE, 32, 49152, 1024),
+        device(GPU_INTEGRATED, 16, 16384, 256),
+    };
+    for (size_t d = 0; d < sizeof devices / sizeof *devices; d++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const struct gpu_info *info = &devices[d];
+            struct limits limits = limits_of(info);
+            struct matmul_variant v[MATMUL_CANDIDATES], few[2];
+            int count = matmul_candidates(&limits, &shapes[s], v, MATMUL_CANDIDATES);
+            CHECK(count >= 2 && count <= MATMUL_CANDIDATES);
+            CHECK(matmul_candidates(&limits, &shapes[s], few, 2) == count);
+            CHECK(strcmp(few[1].name, v[1].name) == 0);
+            CHECK(strcmp(v[count - 1].kernel, "matmul_plain") == 0);
+            struct matmul_variant chosen = matmul_choose(&limits, &shapes[s]);
+            CHECK(strcmp(chosen.name, v[0].name) == 0);
+            for (int i = 0; i < count; i++) {
+                CHECK(v[i].group > 0 && v[i].group <= info->max_invocations && v[i].why && v[i].split >= 1);
+                CHECK(v[i].groups_x > 0 && v[i].groups_x <= limits.max_groups && v[i].groups_y > 0);
+                for (int k = 0; k < i; k++) CHECK_SAY(strcmp(v[i].name, v[k].name) != 0, "%s twice", v[i].name);
+            }
+        }
+}
+
+static void test_choices(void)
+{
+    struct gpu_info info = device(GPU_DISCRETE, 32, 49152, 1024);
+    struct limits limits = limits_of(&info);
+    struct choices *choices = choices_new();
+    limits.choices = choices;
+    struct matmul_variant v[MATMUL_CANDIDATES];
+    int count = matmul_candidates(&limits, &shapes[1], v, MATMUL_CANDIDATES);
+    CHECK(choices_find(choices, &shapes[1]) == NULL);
+    choices_set(choices, &shapes[1], "no such variant");
+    CHECK(strcmp(matmul_choose(&limits, &shapes[1]).name, v[0].name) == 0);
+    choices_set(choices, &shapes[1], v[count - 1].name);
+    CHECK(strcmp(matmul_choose(&limits, &shapes[1]).name, v[count - 1].name) == 0);
+    CHECK(strcmp(matmul_choose(&limits, &shapes[2]).name, v[count - 1].name) != 0);
+    struct matmul_shape other = shapes[1];
+    other.m++;
+    CHECK(choices_find(choices, &other) == NULL);
+    other = shapes[1];
+    other.add = ADD_ALWAYS;
+    CHECK(choices_find(choices, &other) == NULL);
+    choices_free(choices);
+    choices_free(NULL);
+}
+
+int main(void)
+{
+    test_candidates();
+    test_choices();
+    return test_end();
+}
