@@ -116,15 +116,38 @@ struct gpu_kernel;
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel);
-// The driver's own figures for the compiled kernel (VK_KHR_pipeline_executable_properties); returns their number, 0
-// where the driver gives none. The kernel must have been made after gpu_want_statistics(gpu).
+// What a shader's own code says: the names of its specialization constants by id ("" where it names none; id 0 is always
+// GROUP), whether it uses workgroup memory, and whether it uses matrix units (VK_KHR_ or VK_NV_cooperative_matrix2).
+#define GPU_MAX_CONSTANTS 32
+struct gpu_shader {
+    char constants[GPU_MAX_CONSTANTS][32];
+    bool shared, matrices, matrices2;
+};
+void gpu_shader_read(struct gpu_shader *shader, const char *name);
+
+// The driver's own figures for a compiled kernel (VK_KHR_pipeline_executable_properties), under the driver's own names.
+// A driver may compile a kernel more than once, as Intel's for subgroups of 8, 16 and 32 lanes, and choose among them at a
+// dispatch: each is an executable.
+#define GPU_MAX_STATISTICS 48
+#define GPU_MAX_EXECUTABLES 8
 struct gpu_statistic {
     char name[64];
     double value;
 };
-void gpu_want_statistics(struct gpu *gpu);
-int gpu_kernel_statistics(
-    struct gpu *gpu, const struct gpu_kernel *kernel, struct gpu_statistic *statistics, int capacity);
+struct gpu_executable {
+    char name[64];     // the driver's
+    uint32_t subgroup; // lanes; 0: not said
+    int count;
+    struct gpu_statistic statistics[GPU_MAX_STATISTICS];
+};
+// Kernels made from now on keep their figures and, with `code`, the driver's texts of what it made of them.
+void gpu_want_statistics(struct gpu *gpu, bool code);
+// Returns the number of executables: 0 where the driver tells nothing or the kernel was made before gpu_want_statistics.
+int gpu_kernel_executables(
+    struct gpu *gpu, const struct gpu_kernel *kernel, struct gpu_executable *executables, int capacity);
+// The driver's representations of the kernel as one text, in the driver's order (usually from its own intermediate language
+// to the device's instructions); the caller frees it. NULL where there is none.
+char *gpu_kernel_code(struct gpu *gpu, const struct gpu_kernel *kernel);
 
 // ---- lists ----------------------------------------------------------------------------------------------------
 

@@ -173,7 +173,9 @@ struct gpu_kernel *gpu_kernel_make(
         assert(subgroup >= gpu->info.subgroup_min && subgroup <= gpu->info.subgroup_max);
     }
     struct gpu_kernel *kernel = gpu_room(NULL, sizeof *kernel);
-    *kernel = (struct gpu_kernel){.name = shader->name, .statistics = gpu->want_statistics && gpu->info.statistics};
+    *kernel = (struct gpu_kernel){.name = shader->name,
+        .statistics = gpu->want_statistics && gpu->info.statistics,
+        .code = gpu->want_code && gpu->info.statistics};
     gpu->last_kernel = shader->name;
     gpu->kernels++;
     reflect(gpu, kernel, shader);
@@ -190,7 +192,8 @@ struct gpu_kernel *gpu_kernel_make(
         .requiredSubgroupSize = subgroup};
     VkComputePipelineCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .flags = kernel->statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0,
+        .flags = (kernel->statistics ? VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR : 0u) |
+                 (kernel->code ? VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR : 0u),
         .stage =
             {
                 .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
@@ -215,50 +218,4 @@ void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel)
     vkDestroyPipeline(gpu->device, kernel->pipeline, NULL);
     gpu->kernels--;
     free(kernel);
-}
-
-void gpu_want_statistics(struct gpu *gpu)
-{
-    gpu->want_statistics = true;
-}
-
-static double statistic_value(const VkPipelineExecutableStatisticKHR *s)
-{
-    switch (s->format) {
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_BOOL32_KHR:
-        return s->value.b32;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_INT64_KHR:
-        return (double)s->value.i64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_UINT64_KHR:
-        return (double)s->value.u64;
-    case VK_PIPELINE_EXECUTABLE_STATISTIC_FORMAT_FLOAT64_KHR:
-        return s->value.f64;
-    default:
-        return 0;
-    }
-}
-
-int gpu_kernel_statistics(
-    struct gpu *gpu, const struct gpu_kernel *kernel, struct gpu_statistic *statistics, int capacity)
-{
-    if (!kernel->statistics) return 0;
-    // A compute pipeline is one executable; where a driver makes several variants, the first is the one of full size.
-    VkPipelineInfoKHR pipeline = {.sType = VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, .pipeline = kernel->pipeline};
-    VkPipelineExecutablePropertiesKHR executable = {.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
-    uint32_t count = 1;
-    VK(gpu, vkGetPipelineExecutablePropertiesKHR(gpu->device, &pipeline, &count, &executable));
-    if (count == 0) return 0;
-    VkPipelineExecutableStatisticKHR list[64];
-    for (int i = 0; i < 64; i++)
-        list[i] = (VkPipelineExecutableStatisticKHR){.sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR};
-    VkPipelineExecutableInfoKHR which = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, .pipeline = kernel->pipeline, .executableIndex = 0};
-    count = 64;
-    VK(gpu, vkGetPipelineExecutableStatisticsKHR(gpu->device, &which, &count, list));
-    int n = 0;
-    for (uint32_t i = 0; i < count && n < capacity; i++, n++) {
-        snprintf(statistics[n].name, sizeof statistics[n].name, "%.63s", list[i].name);
-        statistics[n].value = statistic_value(&list[i]);
-    }
-    return n;
 }

@@ -8,6 +8,7 @@
 //   quirks.c  known driver faults
 //   memory.c  gpu_memory, uploads and downloads
 //   kernel.c  SPIR-V's own declarations, pipelines
+//   statistics.c  what shaders and compiled kernels tell of themselves
 //   cache.c   the pipeline cache on disk
 //   list.c    recorded lists, submission, waiting
 #ifndef PUMICE_VULKAN_PRIVATE_H
@@ -50,7 +51,7 @@ struct gpu {
     VkPipelineCache cache;
     char *cache_path;       // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
-    bool want_statistics;
+    bool want_statistics, want_code;
     int kernels, lists; // alive
 
     const char *last_kernel;     // recorded or made last
@@ -72,7 +73,7 @@ struct gpu_kernel {
     uint32_t bindings, push_bytes;
     VkPipeline pipeline;
     VkPipelineLayout layout; // shared, of gpu->pipeline_layouts
-    bool statistics;
+    bool statistics, code; // captured when it was made
 };
 
 // ---- device.c -------------------------------------------------------------------------------------------------

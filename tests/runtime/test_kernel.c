@@ -52,16 +52,32 @@ static void test_constants(void)
 
 static void test_statistics(void)
 {
-    struct gpu_statistic statistics[64];
+    struct gpu_executable executables[GPU_MAX_EXECUTABLES];
     struct gpu_kernel *kernel = make_add(gpu, 5);
-    CHECK(gpu_kernel_statistics(gpu, kernel, statistics, 64) == 0); // not wanted yet
+    CHECK(gpu_kernel_executables(gpu, kernel, executables, GPU_MAX_EXECUTABLES) == 0); // not wanted yet
+    CHECK(gpu_kernel_code(gpu, kernel) == NULL);
     gpu_kernel_free(gpu, kernel);
-    gpu_want_statistics(gpu);
+    gpu_want_statistics(gpu, true);
     kernel = make_add(gpu, 6);
-    int count = gpu_kernel_statistics(gpu, kernel, statistics, 64);
+    int count = gpu_kernel_executables(gpu, kernel, executables, GPU_MAX_EXECUTABLES);
     CHECK((count > 0) == gpu_info(gpu)->statistics);
-    for (int i = 0; i < count; i++) CHECK(statistics[i].name[0]);
+    for (int e = 0; e < count; e++)
+        for (int i = 0; i < executables[e].count; i++) CHECK(executables[e].statistics[i].name[0]);
+    free(gpu_kernel_code(gpu, kernel));
     gpu_kernel_free(gpu, kernel);
+}
+
+static void test_shaders(void)
+{
+    struct gpu_shader shader;
+    gpu_shader_read(&shader, "test_add");
+    CHECK(strcmp(shader.constants[0], "GROUP") == 0 && strcmp(shader.constants[1], "FACTOR") == 0);
+    CHECK(shader.constants[2][0] == 0 && !shader.shared && !shader.matrices && !shader.matrices2);
+    gpu_shader_read(&shader, "rmsnorm"); // sums over a workgroup
+    CHECK(strcmp(shader.constants[1], "STORE") == 0 && strcmp(shader.constants[2], "LIVE") == 0);
+    CHECK(shader.shared && !shader.matrices);
+    gpu_shader_read(&shader, "glu"); // declares lang.glsl's workgroup memory, and leaves it alone
+    CHECK(!shader.shared);
 }
 
 // ---- the cache ------------------------------------------------------------------------------------------------
@@ -189,6 +205,7 @@ int main(void)
     CHECK_SAY(strstr(text, "/dev/null/x"), "%s", text);
     gpu = open_or_stop(&(struct gpu_options){.validate = true});
     test_constants();
+    test_shaders();
     test_statistics();
     CHECK(gpu_validation_messages(gpu) <= 0);
     gpu_close(gpu);

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "record.h"
 
+#include "kernel_set.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct kernel_entry {
-    const char *name;
-    uint32_t constants[CALL_CONSTANTS], count, subgroup;
-    struct gpu_kernel *kernel;
-};
 
 struct state_entry {
     char name[56];
@@ -27,8 +23,8 @@ struct engine {
     struct gpu_memory *partial, *result, *unused;
     struct gpu_memory *arena[ARENA_BLOCKS];
     struct footprint reserved;
-    struct kernel_entry *kernels;
-    int kernel_count, kernel_capacity;
+    struct kernel_set set;
+    struct gpu_kernel **kernels; // (set.count)
     struct state_entry *states;
     int state_count, state_capacity;
 };
@@ -87,7 +83,8 @@ void engine_close(struct engine *g)
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         if (single[i]) gpu_free(g->gpu, single[i]);
     for (int i = 0; i < g->state_count; i++) gpu_free(g->gpu, g->states[i].memory);
-    for (int i = 0; i < g->kernel_count; i++) gpu_kernel_free(g->gpu, g->kernels[i].kernel);
+    for (int i = 0; i < g->set.count; i++) gpu_kernel_free(g->gpu, g->kernels[i]);
+    kernel_set_free(&g->set);
     weight_layout_free(&g->layout);
     free(g->states);
     free(g->kernels);
@@ -193,19 +190,15 @@ void engine_zero_moments(struct engine *g)
     gpu_list_free(g->gpu, list);
 }
 
-static struct gpu_kernel *engine_kernel(struct engine *g, const struct call *c, const uint32_t *constants)
+static struct gpu_kernel *engine_kernel(struct engine *g, const struct graph *graph, const struct call *c)
 {
-    for (int i = 0; i < g->kernel_count; i++) {
-        const struct kernel_entry *k = &g->kernels[i];
-        if (strcmp(k->name, c->kernel) == 0 && k->count == c->constant_count && k->subgroup == c->subgroup &&
-            memcmp(k->constants, constants, 4 * k->count) == 0)
-            return k->kernel;
+    struct kernel_spec spec = kernel_spec_of(graph, c);
+    int count = g->set.count, i = kernel_set_add(&g->set, &spec);
+    if (i == count) {
+        g->kernels = mem_resize(g->kernels, (size_t)g->set.count * sizeof(struct gpu_kernel *));
+        g->kernels[i] = gpu_kernel_make(g->gpu, spec.name, spec.constants, spec.count, spec.subgroup);
     }
-    GROW(g->kernels, g->kernel_count, g->kernel_capacity);
-    struct kernel_entry *k = &g->kernels[g->kernel_count++];
-    *k = (struct kernel_entry){.name = c->kernel, .count = c->constant_count, .subgroup = c->subgroup};
-    memcpy(k->constants, constants, 4 * k->count);
-    return k->kernel = gpu_kernel_make(g->gpu, c->kernel, constants, k->count, c->subgroup);
+    return g->kernels[i];
 }
 
 // Memory of a TENSOR_STATE tensor: shared by all replays that ask for the same name and size.
@@ -256,7 +249,7 @@ static void touch(struct touched *t, struct gpu_range range, bool writes)
 struct replay {
     struct engine *engine;
     const struct program *program; // NULL: an update
-    enum optimizer optimizer;      // of an update
+    struct update update;          // else empty
     const struct plan *plan;
     struct gpu_memory *input;         // on the device: live block, then the input arrays
     uint64_t input_at[INPUT_COUNT], input_bytes;
@@ -267,8 +260,6 @@ struct replay {
     struct gpu_list *lists[SLOTS];
     uint64_t tickets[SLOTS];
     int begun, submitted, waited; // replays so far
-    const char **names;           // of an update's calls
-    int name_count;
 };
 
 static struct gpu_range range_of(const struct replay *r, const struct use *u)
@@ -295,22 +286,13 @@ static struct gpu_range range_of(const struct replay *r, const struct use *u)
     return (struct gpu_range){0};
 }
 
-static uint32_t store_mask(const struct replay *r, const struct call *c)
-{
-    uint32_t mask = 0;
-    for (int i = 0; i < c->use_count; i++)
-        if (c->uses[i].part == PART_VALUE && graph_at(r->program->graph, c->uses[i].tensor)->storage == STORAGE_BF16)
-            mask |= 1u << (i + 1);
-    return mask;
-}
-
 // Records one call with the ranges of its bindings, after a barrier where one is needed.
 static void record_call(struct replay *r, struct gpu_list *list, struct touched *touched, const struct call *c,
-    const struct gpu_range *ranges, const bool *writes, uint32_t store)
+    const struct gpu_range *ranges, const bool *writes, int count)
 {
     struct gpu_range all[CALL_USES + 1] = {{r->input, 0, sizeof(struct live_block)}};
     bool wait = false;
-    for (int i = 0; i < c->use_count; i++) {
+    for (int i = 0; i < count; i++) {
         all[i + 1] = ranges[i];
         wait = wait || depends(touched, ranges[i], writes[i]);
     }
@@ -318,12 +300,10 @@ static void record_call(struct replay *r, struct gpu_list *list, struct touched 
         gpu_list_barrier(list);
         touched->count = 0;
     }
-    for (int i = 0; i < c->use_count; i++) touch(touched, ranges[i], writes[i]);
-    uint32_t constants[CALL_CONSTANTS];
-    memcpy(constants, c->constants, sizeof constants);
-    constants[1] = store;
-    gpu_list_dispatch(list, engine_kernel(r->engine, c, constants), all, (uint32_t)c->use_count + 1, c->args, c->args_bytes,
-        c->groups_x, c->groups_y, 1);
+    for (int i = 0; i < count; i++) touch(touched, ranges[i], writes[i]);
+    const struct graph *graph = r->program ? r->program->graph : NULL;
+    gpu_list_dispatch(list, engine_kernel(r->engine, graph, c), all, (uint32_t)count + 1, c->args, c->args_bytes, c->groups_x,
+        c->groups_y, 1);
 }
 
 static void record_program(struct replay *r, struct gpu_list *list, struct touched *touched)
@@ -344,73 +324,38 @@ static void record_program(struct replay *r, struct gpu_list *list, struct touch
             seconds = 0;
         }
         seconds += cost;
-        record_call(r, list, touched, c, ranges, writes, store_mask(r, c));
+        record_call(r, list, touched, c, ranges, writes, c->use_count);
     }
 }
 
-static void record_update_call(struct replay *r, struct gpu_list *list, struct touched *touched, const char *kernel,
-    const struct gpu_range *ranges, const bool *writes, int count, const void *args, size_t args_bytes, uint64_t groups,
-    uint32_t constant)
+static struct gpu_range update_range(const struct engine *g, const struct update_call *c, enum update_part part)
 {
-    struct program p = {.limits = r->engine->limits};
-    struct call c = {.kernel = kernel, .constants = {p.limits.group, 0, constant}, .constant_count = 3, .use_count = count};
-    call_args(&c, args, args_bytes);
-    call_groups(&p, &c, groups);
-    if (!r->lists[0]) {
-        r->names = mem_resize(r->names, (size_t)(r->name_count + 1) * sizeof *r->names);
-        r->names[r->name_count++] = kernel;
+    int b = c->block;
+    uint64_t at = 4 * c->first, bytes = 4 * c->count;
+    switch (part) {
+    case UPDATE_RESULT: return (struct gpu_range){g->result, 0, sizeof(struct step_result)};
+    case UPDATE_PARTIALS: return (struct gpu_range){g->partial, 0, 4 * norm_partials(&g->layout)};
+    case UPDATE_UNUSED: return (struct gpu_range){g->unused, 0, PLAN_ALIGNMENT};
+    case UPDATE_GRADIENT: return (struct gpu_range){g->gradient[b], at, bytes};
+    case UPDATE_MASTER: return (struct gpu_range){g->master[b], at, bytes};
+    case UPDATE_MOMENT1: return (struct gpu_range){g->moment[0][b], at, bytes};
+    case UPDATE_MOMENT2: return (struct gpu_range){g->moment[1][b], at, bytes};
+    case UPDATE_COPY: return (struct gpu_range){g->copy[b], at / 2, bytes / 2};
     }
-    record_call(r, list, touched, &c, ranges, writes, 0);
-}
-
-// Elements of a block that one binding shows.
-static uint64_t update_piece(const struct engine *g)
-{
-    uint64_t piece = g->limits.max_range / 4 / NORM_BLOCK * NORM_BLOCK;
-    assert(piece);
-    return piece;
+    return (struct gpu_range){0};
 }
 
 static void record_update(struct replay *r, struct gpu_list *list, struct touched *touched)
 {
-    struct engine *g = r->engine;
-    uint64_t piece = update_piece(g), partials = norm_partials(&g->layout), done = 0;
-    struct gpu_range partial = {g->partial, 0, 4 * partials}, result = {g->result, 0, sizeof(struct step_result)};
-    for (int b = 0; b < g->layout.blocks; b++) {
-        const struct weight_block *w = &g->layout.block[b];
-        for (uint64_t first = 0; w->trainable && first < w->elements; first += piece) {
-            uint64_t n = w->elements - first < piece ? w->elements - first : piece, blocks = (n + NORM_BLOCK - 1) / NORM_BLOCK;
-            struct sum_squares_args args = {.count = (uint32_t)n, .block = NORM_BLOCK, .first_partial = (uint32_t)done};
-            record_update_call(r, list, touched, "sum_squares",
-                (struct gpu_range[]){{g->gradient[b], 4 * first, 4 * n}, partial}, (bool[]){false, true}, 2, &args, sizeof args,
-                blocks, 0);
-            done += blocks;
+    for (int i = 0; i < r->update.count; i++) {
+        const struct update_call *c = &r->update.calls[i];
+        struct gpu_range ranges[CALL_USES];
+        bool writes[CALL_USES];
+        for (int u = 0; u < c->use_count; u++) {
+            ranges[u] = update_range(r->engine, c, c->uses[u].part);
+            writes[u] = c->uses[u].writes;
         }
-    }
-    assert(done == partials);
-    struct norm_args norm = {.count = (uint32_t)partials};
-    record_update_call(r, list, touched, "norm_finish", (struct gpu_range[]){partial, result}, (bool[]){false, true}, 2, &norm,
-        sizeof norm, 1, 0);
-    bool adamw = r->optimizer == OPTIMIZER_ADAMW;
-    for (int b = 0; b < g->layout.blocks; b++) {
-        const struct weight_block *w = &g->layout.block[b];
-        for (uint64_t first = 0; w->trainable && first < w->elements; first += piece) {
-            uint64_t n = w->elements - first < piece ? w->elements - first : piece;
-            struct gpu_range ranges[6] = {result, {g->gradient[b], 4 * first, 4 * n}, {g->master[b], 4 * first, 4 * n}};
-            bool writes[6] = {false, false, true};
-            int count = 3;
-            for (int i = 0; adamw && i < 2; i++) {
-                ranges[count] = (struct gpu_range){g->moment[i][b], 4 * first, 4 * n};
-                writes[count++] = true;
-            }
-            ranges[count] = g->copy[b] ? (struct gpu_range){g->copy[b], 2 * first, 2 * n}
-                                       : (struct gpu_range){g->unused, 0, PLAN_ALIGNMENT};
-            writes[count++] = true;
-            struct optimizer_args args = {.count = (uint32_t)n, .decay = w->matrices};
-            uint64_t lanes = (uint64_t)g->limits.group * ELEMENTS_A_LANE;
-            record_update_call(r, list, touched, adamw ? "adamw" : "sgd", ranges, writes, count, &args, sizeof args,
-                (n + lanes - 1) / lanes, g->copy[b] != NULL);
-        }
+        record_call(r, list, touched, &c->call, ranges, writes, c->use_count);
     }
 }
 
@@ -489,7 +434,8 @@ struct replay *replay_make_update(struct engine *g, enum optimizer optimizer, st
 {
     assert(optimizer == OPTIMIZER_SGD || optimizer == g->optimizer);
     struct replay *r = mem_zero(1, sizeof *r);
-    *r = (struct replay){.engine = g, .optimizer = optimizer, .input_bytes = PLAN_ALIGNMENT};
+    *r = (struct replay){.engine = g, .input_bytes = PLAN_ALIGNMENT};
+    update_make(&r->update, &g->layout, &g->limits, g->storage, optimizer);
     add_result(r, 3, (struct gpu_range){g->result, 0, sizeof(struct step_result)});
     return replay_finish(r, false, e);
 }
@@ -505,7 +451,7 @@ void replay_free(struct engine *g, struct replay *r)
     }
     if (r->input) gpu_free(g->gpu, r->input);
     free(r->states);
-    free(r->names);
+    update_free(&r->update);
     free(r);
 }
 
@@ -571,5 +517,5 @@ int replay_cuts(const struct replay *r)
 
 const char *replay_call_name(const struct replay *r, int call)
 {
-    return r->program ? r->program->calls[call].kernel : r->names[call];
+    return r->program ? r->program->calls[call].kernel : r->update.calls[call].call.kernel;
 }

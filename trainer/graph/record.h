@@ -5,11 +5,9 @@
 #ifndef PUMICE_RECORD_H
 #define PUMICE_RECORD_H
 
-#include "plan.h"
+#include "update.h"
 
 #include "args.h"
-
-enum optimizer { OPTIMIZER_NONE, OPTIMIZER_SGD, OPTIMIZER_ADAMW }; // NONE: evaluation and generation, no gradients
 
 struct engine;
 // Allocates the weights and what training them needs; all zeros. The layout is the engine's from now on. -1 and a sentence

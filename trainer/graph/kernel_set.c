@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#include "kernel_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct kernel_spec kernel_spec_of(const struct graph *g, const struct call *c)
+{
+    struct kernel_spec spec = {.name = c->kernel, .count = c->constant_count, .subgroup = c->subgroup};
+    memcpy(spec.constants, c->constants, 4 * c->constant_count);
+    spec.constants[1] = 0;
+    for (int i = 0; g && i < c->use_count; i++)
+        if (c->uses[i].part == PART_VALUE && graph_at(g, c->uses[i].tensor)->storage == STORAGE_BF16)
+            spec.constants[1] |= 1u << (i + 1);
+    return spec;
+}
+
+int kernel_set_add(struct kernel_set *set, const struct kernel_spec *spec)
+{
+    for (int i = 0; i < set->count; i++) {
+        const struct kernel_spec *old = &set->specs[i];
+        if (strcmp(old->name, spec->name) == 0 && old->count == spec->count && old->subgroup == spec->subgroup &&
+            memcmp(old->constants, spec->constants, 4 * spec->count) == 0)
+            return i;
+    }
+    GROW(set->specs, set->count, set->capacity);
+    set->specs[set->count] = *spec;
+    return set->count++;
+}
+
+void kernel_set_free(struct kernel_set *set)
+{
+    free(set->specs);
+    *set = (struct kernel_set){0};
+}
