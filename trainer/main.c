@@ -10,6 +10,10 @@ const struct command commands[] = {
         command_devices},
     {"plan", "stages, rows, tokens, steps and memory of a config, before anything runs", "CONFIG [options]",
         "Needs no GPU: without a device the memory is planned for a common one.", "pumice plan configs/demo.json", command_plan},
+    {"kernels", "every kernel of a plan, as the device's compiler makes it: registers, spills, instructions", "[CONFIG] [options]",
+        "Makes every pipeline and prints the driver's own figures. Runs nothing and allocates nothing. Without CONFIG: the shapes of\n"
+        "SmolLM2-135M. A spilled register is a kernel that waits for memory: the table marks it with !.", "pumice kernels --json",
+        command_kernels},
     {"train", "fine-tunes as a config says", "CONFIG [options]", NULL,
         "pumice train configs/demo.json --set learning_rate=1e-5", command_train},
     {"eval", "loss of a model on the trained tokens of data files", "--model MODEL --data FILE... [options]", NULL,

@@ -18,11 +18,9 @@ static void say_faster(const struct gpu_info *info)
         say("a faster software driver is at hand: tools/with-driver lavapipe-26 build/pumice ... (about four times as fast)");
 }
 
-struct gpu *device_open(const char *choice, struct error *e)
+struct gpu *device_open_with(const struct gpu_options *options, struct error *e)
 {
-    char *folder = cache_folder();
-    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice, .cache_folder = folder}, e->text, sizeof e->text);
-    free(folder);
+    struct gpu *gpu = gpu_open(options, e->text, sizeof e->text);
     if (!gpu) {
         struct gpu_info first;
         e->device = gpu_list_devices(&first, 1, NULL, 0) == 0;
@@ -36,6 +34,31 @@ struct gpu *device_open(const char *choice, struct error *e)
         say_faster(info);
     }
     return gpu;
+}
+
+struct gpu *device_open(const char *choice, struct error *e)
+{
+    char *folder = cache_folder();
+    struct gpu *gpu = device_open_with(&(struct gpu_options){.device = choice, .cache_folder = folder}, e);
+    free(folder);
+    return gpu;
+}
+
+static const char *element_name(enum gpu_element e)
+{
+    return e == GPU_F16 ? "f16" : e == GPU_BF16 ? "bf16" : "f32";
+}
+
+cJSON *device_matrices(const struct gpu_info *info)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (uint32_t i = 0; i < info->matrix_count; i++) {
+        const struct gpu_matrix *m = &info->matrices[i];
+        char text[64];
+        snprintf(text, sizeof text, "%ux%ux%u %s->%s", m->m, m->n, m->k, element_name(m->ab), element_name(m->c));
+        cJSON_AddItemToArray(list, cJSON_CreateString(text));
+    }
+    return list;
 }
 
 int precision_parse(enum storage *storage, const char *word, const struct gpu_info *info, struct error *e)

@@ -14,6 +14,10 @@ struct cJSON;
 
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
+// The same with options of the caller's own: no pipeline cache, the validation layer.
+struct gpu *device_open_with(const struct gpu_options *options, struct error *e);
+// The shapes of its matrix units, as "16x16x16 f16->f32".
+struct cJSON *device_matrices(const struct gpu_info *info);
 // "f32", "bf16", "auto" (or NULL) as storage: auto is f32 on software devices, where bf16 saves memory but no time, else bf16.
 int precision_parse(enum storage *storage, const char *word, const struct gpu_info *info, struct error *e);
 const char *storage_name(enum storage storage);

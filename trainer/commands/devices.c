@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-static const char *element_name(enum gpu_element e)
-{
-    return e == GPU_F16 ? "f16" : e == GPU_BF16 ? "bf16" : "f32";
-}
-
 static cJSON *describe(const struct gpu_info *d)
 {
     char text[64];
@@ -32,12 +27,7 @@ static cJSON *describe(const struct gpu_info *d)
     cJSON_AddNumberToObject(o, "subgroup_size", d->subgroup_size);
     cJSON_AddBoolToObject(o, "float16", d->float16);
     cJSON_AddBoolToObject(o, "storage16", d->storage16);
-    cJSON *matrices = cJSON_AddArrayToObject(o, "matrix_units");
-    for (uint32_t i = 0; i < d->matrix_count; i++) {
-        const struct gpu_matrix *m = &d->matrices[i];
-        snprintf(text, sizeof text, "%ux%ux%u %s->%s", m->m, m->n, m->k, element_name(m->ab), element_name(m->c));
-        cJSON_AddItemToArray(matrices, cJSON_CreateString(text));
-    }
+    cJSON_AddItemToObject(o, "matrix_units", device_matrices(d));
     cJSON *quirks = cJSON_AddArrayToObject(o, "quirks");
     for (int i = 0; i < 8 && d->quirks[i]; i++) cJSON_AddItemToArray(quirks, cJSON_CreateString(d->quirks[i]));
     return o;
@@ -79,11 +69,11 @@ int command_devices(const struct command *c, int argc, char **argv)
         printf("%c %d  %s\n     %s, %s, %.1f GB%s, subgroup %u, shared %u KiB\n", i == chosen ? '*' : ' ', d->index, d->name,
             gpu_type_name(d->type), d->driver, (double)d->heap_bytes * 1e-9, d->unified ? " unified" : "", d->subgroup_size,
             d->max_shared / 1024);
-        printf("     matrix units:");
-        for (uint32_t k = 0; k < d->matrix_count; k++)
-            printf(" %ux%ux%u %s->%s", d->matrices[k].m, d->matrices[k].n, d->matrices[k].k, element_name(d->matrices[k].ab),
-                element_name(d->matrices[k].c));
-        printf("%s\n", d->matrix_count ? "" : " none");
+        cJSON *matrices = device_matrices(d);
+        printf("     matrix units:%s", d->matrix_count ? "" : " none");
+        for (const cJSON *m = matrices->child; m; m = m->next) printf(" %s", m->valuestring);
+        printf("\n");
+        cJSON_Delete(matrices);
         for (int k = 0; k < 8 && d->quirks[k]; k++) printf("     quirk: %s\n", d->quirks[k]);
     }
     if (!json) printf("* is what --device %s takes%s\n", wanted ? wanted : "auto", devices[chosen].type == GPU_SOFTWARE ? " (a software device: it computes on the CPU)" : "");

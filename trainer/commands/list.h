@@ -12,6 +12,7 @@ int command_train(const struct command *c, int argc, char **argv);
 int command_eval(const struct command *c, int argc, char **argv);
 int command_score(const struct command *c, int argc, char **argv);
 int command_generate(const struct command *c, int argc, char **argv);
+int command_kernels(const struct command *c, int argc, char **argv);
 int command_tokenize(const struct command *c, int argc, char **argv);
 
 #endif

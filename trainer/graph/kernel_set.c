@@ -15,6 +15,15 @@ struct kernel_spec kernel_spec_of(const struct graph *g, const struct call *c)
     return spec;
 }
 
+const char *kernel_variant(const struct kernel_spec *spec, const struct gpu_shader *shader)
+{
+    bool shared = shader->shared;
+    // Attention passes parts of a row through workgroup memory only where lanes share the row.
+    for (uint32_t i = 0; i < spec->count; i++)
+        if (strcmp(shader->constants[i], "SPLIT") == 0 && spec->constants[i] == 1) shared = false;
+    return shader->matrices2 ? "coopmat2" : shader->matrices ? "coopmat" : shared ? "shared" : "register";
+}
+
 int kernel_set_add(struct kernel_set *set, const struct kernel_spec *spec)
 {
     for (int i = 0; i < set->count; i++) {

@@ -16,6 +16,9 @@ struct kernel_spec {
 // update, whose arenas are f32) STORE is 0.
 struct kernel_spec kernel_spec_of(const struct graph *g, const struct call *c);
 
+// What its sums are made with: "register", "shared" (workgroup memory), "coopmat" or "coopmat2" (matrix units).
+const char *kernel_variant(const struct kernel_spec *spec, const struct gpu_shader *shader);
+
 // Distinct specs in the order in which they were first met. Start from {0}.
 struct kernel_set {
     struct kernel_spec *specs; // (count)

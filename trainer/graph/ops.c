@@ -88,6 +88,7 @@ static void product_call(struct program *p, const struct product *x, uint64_t m0
     struct call *c = call_begin(p, v.kernel);
     c->constants[0] = v.group;
     c->subgroup = v.subgroup;
+    c->why = v.why;
     uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
     call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
     call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);

@@ -82,6 +82,22 @@ void call_groups(const struct program *p, struct call *c, uint64_t groups)
     c->groups_y = (uint32_t)y;
 }
 
+void call_shape(char *text, size_t bytes, const struct call *c)
+{
+    static const char *const layouts[] = {[LAYOUT_NT] = "NT", [LAYOUT_NN] = "NN", [LAYOUT_TN] = "TN"};
+    if (strncmp(c->kernel, "matmul_", 7) == 0 && c->args_bytes == sizeof(struct matmul_args)) {
+        struct matmul_args a;
+        memcpy(&a, c->args, sizeof a);
+        snprintf(text, bytes, "%s %u x %u x %u", layouts[c->constants[2]], a.m, a.n, a.k);
+    } else if (strncmp(c->kernel, "attention_", 10) == 0 && c->args_bytes == sizeof(struct attention_args)) {
+        struct attention_args a;
+        memcpy(&a, c->args, sizeof a);
+        snprintf(text, bytes, "%u rows, %u heads of %u", a.rows, a.heads, c->constants[2]);
+    } else {
+        snprintf(text, bytes, "%llu groups", (unsigned long long)c->groups_x * c->groups_y);
+    }
+}
+
 // ---- tensors ---------------------------------------------------------------------------------------------------
 
 tensor_id tensor_root(const struct graph *g, tensor_id t)

@@ -54,6 +54,7 @@ struct call {
     double flop, bytes; // of a full micro-batch
     int layer;
     bool backward;
+    const char *why; // this variant was chosen, in a few words; NULL: there is no other
 };
 
 struct program {
@@ -75,6 +76,8 @@ void program_make(struct program *p, struct graph *g, const struct limits *limit
 void program_free(struct program *p);
 double program_flop(const struct program *p);
 double call_seconds(const struct limits *limits, const struct call *c); // by the guess above
+// What a call works on, for people: "NT 512 x 960 x 576", "512 rows, 9 heads of 64", "512 groups".
+void call_shape(char *text, size_t bytes, const struct call *c);
 
 // ---- for ops.c: building calls ---------------------------------------------------------------------------------
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "record.h"
 
-#include "kernel_set.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +102,11 @@ const struct weight_layout *engine_layout(const struct engine *g)
 struct gpu *engine_gpu(const struct engine *g)
 {
     return g->gpu;
+}
+
+const struct kernel_set *engine_kernels(const struct engine *g)
+{
+    return &g->set;
 }
 
 void engine_reserve(struct engine *g, const struct plan *plan)

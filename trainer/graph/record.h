@@ -5,6 +5,7 @@
 #ifndef PUMICE_RECORD_H
 #define PUMICE_RECORD_H
 
+#include "kernel_set.h"
 #include "update.h"
 
 #include "args.h"
@@ -17,6 +18,7 @@ void engine_close(struct engine *engine);
 const struct limits *engine_limits(const struct engine *engine);
 const struct weight_layout *engine_layout(const struct engine *engine);
 struct gpu *engine_gpu(const struct engine *engine);
+const struct kernel_set *engine_kernels(const struct engine *engine); // made so far
 
 // Parts of a weight's training state. VALUE is what is saved: the f32 master where there is one.
 enum state { STATE_VALUE, STATE_GRADIENT, STATE_MOMENT1, STATE_MOMENT2 };

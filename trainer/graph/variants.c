@@ -127,6 +127,10 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
         groups = T * heads;
     }
     c->constants[0] = group;
+    c->why = kind == ATTENTION_DELTA ? NULL
+             : deal                  ? "software: dealt rows"
+             : split > 1             ? "lanes share a row, so that it fits in registers"
+                                     : "a lane a row";
     if (kind != ATTENTION_DELTA) {
         call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
         call_constant(c, kind == ATTENTION_FORWARD || (kind == ATTENTION_DQ && deal) ? 4
