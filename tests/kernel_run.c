@@ -24,7 +24,7 @@ static struct gpu_memory *memory;
 static size_t memory_bytes;
 static struct made {
     char name[40];
-    uint32_t constants[24], count;
+    uint32_t constants[24], count, subgroup;
     struct gpu_kernel *kernel;
 } * made;
 static size_t made_count, made_capacity;
@@ -222,15 +222,15 @@ static void mutate(struct run *r)
 static struct gpu_kernel *kernel_of(const struct run *r)
 {
     for (size_t i = 0; i < made_count; i++)
-        if (strcmp(made[i].name, r->kernel) == 0 && made[i].count == r->constant_count &&
+        if (strcmp(made[i].name, r->kernel) == 0 && made[i].count == r->constant_count && made[i].subgroup == r->subgroup &&
             memcmp(made[i].constants, r->constants, sizeof made[i].constants) == 0)
             return made[i].kernel;
     GROW(made, made_count, made_capacity);
     struct made *m = &made[made_count++];
-    *m = (struct made){.count = r->constant_count};
+    *m = (struct made){.count = r->constant_count, .subgroup = r->subgroup};
     snprintf(m->name, sizeof m->name, "%s", r->kernel);
     memcpy(m->constants, r->constants, sizeof m->constants);
-    m->kernel = gpu_kernel_make(gpu, r->kernel, r->constants, r->constant_count, 0);
+    m->kernel = gpu_kernel_make(gpu, r->kernel, r->constants, r->constant_count, r->subgroup);
     return m->kernel;
 }
 

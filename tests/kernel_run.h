@@ -43,6 +43,7 @@ struct field { // a tensor of a run
 struct run {
     const char *kernel;
     uint32_t constants[24], constant_count;
+    uint32_t subgroup; // the size required, or 0
     struct live_block live;
     uint8_t args[128];
     uint32_t args_bytes;
@@ -100,15 +101,20 @@ double run_sum_steps(uint32_t columns);
 // printed unless a mutation is on.
 int run_execute(struct run *r, uint32_t groups);
 
+// What a run's wrong elements mean: failures, or under a mutation what there should be.
+static inline void run_judge(const char *kernel, int wrong)
+{
+    if (run_mutation)
+        run_caught += wrong;
+    else
+        CHECK_SAY(wrong == 0, "%s, workgroup %u: %d wrong", kernel, run_group, wrong);
+}
+
 static inline void run_check(struct run *r, uint32_t groups)
 {
     char name[64];
     snprintf(name, sizeof name, "%s", r->kernel);
-    int wrong = run_execute(r, groups);
-    if (run_mutation)
-        run_caught += wrong;
-    else
-        CHECK_SAY(wrong == 0, "%s, workgroup %u: %d wrong", name, run_group, wrong);
+    run_judge(name, run_execute(r, groups));
 }
 
 // Runs each mutation of the table; its test must see something wrong.

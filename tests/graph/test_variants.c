@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "graph/choices.h"
+#include "graph/coopmat.h"
 
 #include "args.h"
 
@@ -79,9 +80,60 @@ static void test_choices(void)
     choices_free(NULL);
 }
 
+// Matrix units of the shapes there are: used where the products ask for them, by tiles that fit the device.
+static void test_matrix_units(void)
+{
+    static const struct {
+        uint32_t lanes, m, n, k;
+    } units[] = {{32, 16, 16, 16}, {16, 8, 16, 16}, {8, 8, 8, 16}, {8, 8, 8, 8}};
+    CHECK(products_can(NULL, PRODUCTS_F32) && !products_can(NULL, PRODUCTS_FP16) && products_best(NULL) == PRODUCTS_F32);
+    for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
+        struct gpu_info info = device(GPU_DISCRETE, 32, 49152, 1024);
+        CHECK(!products_can(&info, PRODUCTS_FP16) && products_best(&info) == PRODUCTS_F32);
+        info.subgroup_control = true;
+        info.subgroup_min = 8;
+        info.subgroup_max = 64;
+        info.matrix_count = 4;
+        info.matrices[0] = (struct gpu_matrix){units[u].m, units[u].n, units[u].k, GPU_F16, GPU_F16};
+        info.matrices[1] = (struct gpu_matrix){units[u].m, 8, 8, GPU_F16, GPU_F32};
+        info.matrices[2] = (struct gpu_matrix){units[u].m, units[u].n, units[u].k, GPU_F16, GPU_F32};
+        info.matrices[3] = (struct gpu_matrix){units[u].m, units[u].n, 12, GPU_BF16, GPU_F32};
+        CHECK(products_can(&info, PRODUCTS_FP16) && !products_can(&info, PRODUCTS_BF16));
+        CHECK(products_best(&info) == PRODUCTS_FP16);
+        struct limits limits = limits_of(&info);
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            struct matmul_shape shape = shapes[s];
+            struct matmul_variant v[COOPMAT_ROWS];
+            CHECK(coopmat_variants(&limits, &shape, v) == 0);
+            shape.products = PRODUCTS_BF16;
+            CHECK(coopmat_variants(&limits, &shape, v) == 0);
+            shape.products = PRODUCTS_FP16;
+            int count = coopmat_variants(&limits, &shape, v);
+            CHECK((count > 0) == (shape.m > 8 && shape.n > 8));
+            CHECK((strcmp(matmul_choose(&limits, &shape).kernel, "matmul_coopmat_fp16") == 0) == (count > 0));
+            for (int i = 0; i < count; i++) {
+                const uint32_t *c = v[i].constants;
+                CHECK(v[i].subgroup == units[u].lanes && v[i].group == units[u].lanes * c[3] * c[4] && v[i].group <= 1024);
+                uint64_t tiles_m = (shape.m + c[0] * c[3] * c[5] - 1) / (c[0] * c[3] * c[5]);
+                uint64_t tiles_n = (shape.n + c[1] * c[4] * c[6] - 1) / (c[1] * c[4] * c[6]);
+                CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles_m * tiles_n);
+                CHECK(((c[8] & 1) != 0) == (shape.k % (c[2] * c[7]) != 0));
+            }
+        }
+        info.matrices[3].k = 16;
+        CHECK(products_best(&info) == PRODUCTS_BF16);
+        info.type = GPU_SOFTWARE;
+        CHECK(products_best(&info) == PRODUCTS_F32);
+        info.max_shared = 1024;
+        CHECK(coopmat_variants(&limits, &(struct matmul_shape){.m = 512, .n = 512, .k = 512, .products = PRODUCTS_FP16},
+                  (struct matmul_variant[COOPMAT_ROWS]){0}) == 0);
+    }
+}
+
 int main(void)
 {
     test_candidates();
+    test_matrix_units();
     test_choices();
     return test_end();
 }

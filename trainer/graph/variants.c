@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "variants.h"
 #include "choices.h"
+#include "coopmat.h"
 
 #include "args.h"
 
@@ -80,6 +81,9 @@ int matmul_candidates(
     const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity)
 {
     struct candidates c = {limits, shape, out, capacity, 0};
+    struct matmul_variant units[COOPMAT_ROWS];
+    int unit_count = coopmat_variants(limits, shape, units);
+    for (int i = 0; i < unit_count; i++) add(&c, &units[i]);
     bool deal = can_deal(limits);
     uint32_t rows = tile_rows(shape->m, deal ? 64 : 8);
     add_register(&c, rows, deal, deal ? "software: dealt register tiles" : "register tiles");

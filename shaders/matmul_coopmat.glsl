@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+//
+// matmul_coopmat.glsl: the matrix product (args.h) on a device's matrix units (VK_KHR_cooperative_matrix). The including
+// file names HALF, the operands' type of 16 bits, and half_pack, which rounds four numbers to it; sums are f32. A workgroup
+// of WAVES_M x WAVES_N subgroups owns a tile of C, each subgroup FRAGS_M x FRAGS_N fragments of it. The tile's part of A
+// and B for the next STEPS fragments of k comes through registers, asked for before the products of the step at hand, into
+// workgroup memory. There it lies as in memory, so that all copies are of 16 bytes, and the matrix loads transpose.
+//
+// Numbers stored otherwise are rounded to HALF on the way. What fp16 cannot hold becomes an infinity, so that it shows.
+// One element's sum runs over the fragments of k in order; within a fragment the device has an order of its own.
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_cooperative_matrix : require
+#extension GL_KHR_shader_subgroup_basic : require
+#include "lang.glsl"
+
+layout(constant_id = 2) const uint LAYOUT = LAYOUT_NT;
+layout(constant_id = 3) const uint LIVE_M = LIVE_NONE;
+layout(constant_id = 4) const uint LIVE_K = LIVE_NONE;
+layout(constant_id = 5) const uint ADD = ADD_NONE;
+layout(constant_id = 6) const uint EPILOGUE = EPILOGUE_NONE;
+// The device's matrix shape, multiples of 8; subgroups and fragments of a tile; fragments of k in one step.
+layout(constant_id = 7) const uint M = 16;
+layout(constant_id = 8) const uint N = 16;
+layout(constant_id = 9) const uint K = 16;
+layout(constant_id = 10) const uint WAVES_M = 1;
+layout(constant_id = 11) const uint WAVES_N = 1;
+layout(constant_id = 12) const uint FRAGS_M = 2;
+layout(constant_id = 13) const uint FRAGS_N = 2;
+layout(constant_id = 14) const uint STEPS = 2;
+layout(constant_id = 15) const uint CUT = 3; // bit 0: k may be no multiple of K STEPS (a live k never need be); 1: n of 4
+#define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
+#define CUT_N ((CUT & 2u) != 0u)
+#define BAND 8u // tiles of C are worked on in bands of so many rows of tiles, so that caches keep what neighbours read
+
+layout(push_constant) uniform Push {
+    matmul_args args;
+};
+// Operands in words of 16 bytes: eight elements of bf16, or four of f32.
+layout(binding = 1, std430) readonly buffer A_words {
+    uvec4 a_words[];
+};
+layout(binding = 2, std430) readonly buffer B_words {
+    uvec4 b_words[];
+};
+TENSOR(3, c)
+TENSOR_IN(4, e)
+
+// Of an operand's tile: does k walk its rows (else it runs along them); rows; groups of eight elements in a row, and one
+// more, which keeps neighbouring rows in different banks; all groups; how many a lane copies; words in memory of a group.
+const bool A_BY_K = LAYOUT == LAYOUT_TN, B_BY_K = LAYOUT != LAYOUT_NT;
+const uint TILE_M = M * FRAGS_M * WAVES_M, TILE_N = N * FRAGS_N * WAVES_N, TILE_K = K * STEPS;
+const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_WIDE = (A_BY_K ? TILE_M : TILE_K) / 8, A_STRIDE = A_WIDE + 1;
+const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_WIDE = (B_BY_K ? TILE_N : TILE_K) / 8, B_STRIDE = B_WIDE + 1;
+const uint A_ALL = A_ROWS * A_WIDE, A_COPIES = (A_ALL + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+const uint B_ALL = B_ROWS * B_WIDE, B_COPIES = (B_ALL + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+const uint A_WORDS = (STORE & 2u) != 0u ? 1 : 2, B_WORDS = (STORE & 4u) != 0u ? 1 : 2;
+const int A_LAYOUT = A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor : gl_CooperativeMatrixLayoutRowMajor;
+const int B_LAYOUT = B_BY_K ? gl_CooperativeMatrixLayoutRowMajor : gl_CooperativeMatrixLayoutColumnMajor;
+// Workgroup memory: the tile of A, then that of B; in the end a fragment of C for each subgroup, in f32.
+const uint B_TILE = A_ROWS * A_STRIDE, AB = B_TILE + B_ROWS * B_STRIDE;
+const uint C_STRIDE = N / 4 + 1, C = WAVES_M * WAVES_N * M * C_STRIDE;
+shared uvec4 tiles[AB > C ? AB : C];
+
+uint live_k;                           // terms of a sum
+uint a_from[A_COPIES], b_from[B_COPIES]; // what each copied group adds to its operand's index, k aside, in groups
+uvec4 a_next[A_COPIES * A_WORDS], b_next[B_COPIES * B_WORDS];
+coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sums[FRAGS_M * FRAGS_N];
+
+// Where a copied group begins: `index` counts the tile's groups, k0 is the tile's first term. By k a row, else a group.
+uint k_of(bool by_k, uint index, uint wide, uint k0)
+{
+    return by_k ? k0 + index / wide : k0 / 8 + index % wide;
+}
+
+// Beyond the last term the last one is read again: against zeros, or to be taken out below.
+uint k_clamped(bool by_k, uint k)
+{
+    return CUT_K ? min(k, by_k ? live_k - 1 : (live_k - 1) / 8) : k;
+}
+
+uint from(bool by_k, uint index, uint wide, uint first, uint count, uint offset, uint ld)
+{
+    return by_k ? offset / 8 + min(first / 8 + index % wide, (count - 1) / 8)
+                : (offset + min(first + index / wide, count - 1) * ld) / 8;
+}
+
+// Does this lane make its copy s? Where lanes and groups divide evenly the compiler knows.
+bool copies(uint s, uint all)
+{
+    return (s + 1) * GROUP <= all || LANE + s * GROUP < all;
+}
+
+void fetch(uint k0)
+{
+    [[unroll]] for (uint s = 0; s < A_COPIES; s++)
+        if (copies(s, A_ALL)) {
+            uint k = k_clamped(A_BY_K, k_of(A_BY_K, LANE + s * GROUP, A_WIDE, k0));
+            uint at = A_WORDS * (a_from[s] + (A_BY_K ? k * (args.lda / 8) : k));
+            [[unroll]] for (uint w = 0; w < A_WORDS; w++) a_next[s * A_WORDS + w] = a_words[at + w];
+        }
+    [[unroll]] for (uint s = 0; s < B_COPIES; s++)
+        if (copies(s, B_ALL)) {
+            uint k = k_clamped(B_BY_K, k_of(B_BY_K, LANE + s * GROUP, B_WIDE, k0));
+            uint at = B_WORDS * (b_from[s] + (B_BY_K ? k * (args.ldb / 8) : k));
+            [[unroll]] for (uint w = 0; w < B_WORDS; w++) b_next[s * B_WORDS + w] = b_words[at + w];
+        }
+}
+
+uvec4 half_of(uvec4 low, uvec4 high, bool bf16)
+{
+    if (bf16 && HALF_IS_BF16) return low;
+    if (bf16) return uvec4(half_pack(bf16_unpack(low.xy)), half_pack(bf16_unpack(low.zw)));
+    return uvec4(half_pack(uintBitsToFloat(low)), half_pack(uintBitsToFloat(high)));
+}
+
+// Takes out what lies at or beyond the last term (padding may hold anything; it is selected away).
+uvec4 cut(bool by_k, uvec4 v, uint k)
+{
+    if (!CUT_K) return v;
+    if (by_k) return k < live_k ? v : uvec4(0);
+    uvec4 element = 8 * k + uvec4(0, 2, 4, 6);
+    v &= mix(uvec4(0xffffu), uvec4(~0u), lessThan(element + 1, uvec4(live_k)));
+    return mix(uvec4(0), v, lessThan(element, uvec4(live_k)));
+}
+
+void place(uint k0)
+{
+    [[unroll]] for (uint s = 0; s < A_COPIES; s++) {
+        uint index = LANE + s * GROUP;
+        uvec4 v = half_of(a_next[s * A_WORDS], a_next[s * A_WORDS + A_WORDS - 1], A_WORDS == 1);
+        v = cut(A_BY_K, v, k_of(A_BY_K, index, A_WIDE, k0));
+        if (copies(s, A_ALL)) tiles[index / A_WIDE * A_STRIDE + index % A_WIDE] = v;
+    }
+    [[unroll]] for (uint s = 0; s < B_COPIES; s++) {
+        uint index = LANE + s * GROUP;
+        uvec4 v = half_of(b_next[s * B_WORDS], b_next[s * B_WORDS + B_WORDS - 1], B_WORDS == 1);
+        if (!B_BY_K) v = cut(false, v, k_of(false, index, B_WIDE, k0)); // by k, A's zeros are enough
+        if (copies(s, B_ALL)) tiles[B_TILE + index / B_WIDE * B_STRIDE + index % B_WIDE] = v;
+    }
+}
+
+void multiply(uint wave_m, uint wave_n)
+{
+    [[unroll]] for (uint q = 0; q < STEPS; q++) {
+        coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b[FRAGS_N];
+        [[unroll]] for (uint j = 0; j < FRAGS_N; j++) {
+            uint n = (wave_n * FRAGS_N + j) * N, k = q * K;
+            coopMatLoad(b[j], tiles, B_TILE + (B_BY_K ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
+        }
+        [[unroll]] for (uint i = 0; i < FRAGS_M; i++) {
+            uint m = (wave_m * FRAGS_M + i) * M, k = q * K;
+            coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a;
+            coopMatLoad(a, tiles, A_BY_K ? k * A_STRIDE + m / 8 : m * A_STRIDE + k / 8, A_STRIDE, A_LAYOUT);
+            [[unroll]] for (uint j = 0; j < FRAGS_N; j++)
+                sums[i * FRAGS_N + j] = coopMatMulAdd(a, b[j], sums[i * FRAGS_N + j]);
+        }
+    }
+}
+
+void finish(uint m, uint column4, vec4 sum)
+{
+    sum *= args.scale;
+    uint at = (args.offset_c + m * args.ldc) / 4 + column4;
+    if (EPILOGUE == EPILOGUE_RESIDUAL) sum += LOAD4(e, 4, (args.offset_e + m * args.lde) / 4 + column4);
+    if (EPILOGUE == EPILOGUE_BIAS) sum += LOAD4(e, 4, args.offset_e / 4 + column4);
+    if (ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0)) sum += LOAD4(c, 3, at);
+    if (CUT_N) STORE4_CUT(c, 3, at, sum, 4 * column4, args.n);
+    else STORE4(c, 3, at, sum);
+}
+
+void main()
+{
+    uint rows = live_rows(LIVE_M, args.m, args.first_row);
+    uint tiles_m = (args.m + TILE_M - 1) / TILE_M, tiles_n = (args.n + TILE_N - 1) / TILE_N;
+    uint band = GROUP_INDEX / (BAND * tiles_n) * BAND, inside = GROUP_INDEX % (BAND * tiles_n);
+    if (band >= tiles_m) return;
+    uint high = min(BAND, tiles_m - band);
+    uint row = (band + inside % high) * TILE_M, column = inside / high * TILE_N;
+    if (row >= rows || column >= args.n) return;
+
+    live_k = live_rows(LIVE_K, args.k, args.first_row);
+    [[unroll]] for (uint s = 0; s < A_COPIES; s++)
+        a_from[s] = from(A_BY_K, LANE + s * GROUP, A_WIDE, row, rows, args.offset_a, args.lda);
+    [[unroll]] for (uint s = 0; s < B_COPIES; s++)
+        b_from[s] = from(B_BY_K, LANE + s * GROUP, B_WIDE, column, args.n, args.offset_b, args.ldb);
+    [[unroll]] for (uint i = 0; i < FRAGS_M * FRAGS_N; i++)
+        sums[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
+
+    uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
+    if (live_k > 0) fetch(0);
+    for (uint k = 0; k < live_k; k += TILE_K) {
+        place(k);
+        barrier(); // the tiles are there
+        if (k + TILE_K < live_k) fetch(k + TILE_K);
+        multiply(wave_m, wave_n);
+        barrier(); // and read by all
+    }
+
+    uint home = gl_SubgroupID * M * C_STRIDE;
+    [[unroll]] for (uint i = 0; i < FRAGS_M * FRAGS_N; i++) {
+        uint m = row + (wave_m * FRAGS_M + i / FRAGS_N) * M, n4 = (column + (wave_n * FRAGS_N + i % FRAGS_N) * N) / 4;
+        coopMatStore(sums[i], tiles, home, C_STRIDE, gl_CooperativeMatrixLayoutRowMajor);
+        subgroupBarrier(); // the fragment is there
+        for (uint g = gl_SubgroupInvocationID; g < M * N / 4; g += gl_SubgroupSize) {
+            uint y = g / (N / 4), x = g % (N / 4);
+            if (m + y < rows && 4 * (n4 + x) < args.n)
+                finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]));
+        }
+        subgroupBarrier(); // and read
+    }
+}

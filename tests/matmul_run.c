@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+//
+// matmul_run.c: one matrix product on the device against double precision, by any variant.
+#include "matmul_run.h"
+
+static uint32_t alive(uint32_t kind, uint32_t most, const struct product *p)
+{
+    uint32_t count = p->count > p->first_row ? p->count - p->first_row : 0;
+    return kind == LIVE_NONE || count > most ? most : count;
+}
+
+// How far rounding may move an operand.
+static double rounding(const struct product *p, double x, bool bf16)
+{
+    switch (p->products) {
+    case PRODUCTS_FP16:
+        return fabs(x) < 0x1p-14 ? fabs(x) : bf16 ? 0 : fabs(x) * 0x1p-10;
+    case PRODUCTS_BF16:
+        return bf16 ? 0 : fabs(x) * 0x1p-9;
+    case PRODUCTS_F32:
+        break;
+    }
+    return 0;
+}
+
+int product_execute(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
+{
+    struct run r;
+    uint32_t group_before = run_group;
+    run_group = v->group;
+    run_begin(&r, v->kernel, p->store);
+    r.subgroup = v->subgroup;
+    uint32_t constants[] = {p->layout, p->live_m, p->live_k, p->add, p->epilogue};
+    for (int i = 0; i < 5; i++) run_constant(&r, constants[i]);
+    for (uint32_t i = 0; i < v->constant_count; i++) run_constant(&r, v->constants[i]);
+    r.live.tokens = p->live_m == LIVE_TOKENS || p->live_k == LIVE_TOKENS ? p->count : 1000;
+    r.live.targets = p->live_m == LIVE_TARGETS || p->live_k == LIVE_TARGETS ? p->count : 1000;
+    r.live.first = p->first;
+
+    // Rows beyond the live ones keep the pattern, a NaN; every matrix begins a few columns (a multiple of 8) into its
+    // rows.
+    uint32_t m = alive(p->live_m, p->m, p), k = alive(p->live_k, p->k, p);
+    bool a_by_k = p->layout == LAYOUT_TN, b_by_n = p->layout == LAYOUT_NT;
+    uint32_t shift_a = 8 * (p->m % 2), shift_b = 8 * (p->n % 2), shift_c = 8 * (p->k % 2), shift_e = 8 * (p->m % 3);
+    struct field *a = run_tensor(&r, a_by_k ? p->k : p->m, (a_by_k ? p->m : p->k) + shift_a);
+    struct field *b = run_tensor(&r, b_by_n ? p->n : p->k, (b_by_n ? p->k : p->n) + shift_b);
+    uint32_t beyond = p->store >> 3 & p->n & 1 ? 0 : 1; // a bf16 pair's second half may become 0
+    struct field *c = run_tensor(&r, p->m, p->n + shift_c + beyond);
+    bool residual = p->epilogue == EPILOGUE_RESIDUAL, bias = p->epilogue == EPILOGUE_BIAS;
+    struct field *e = residual || bias ? run_tensor(&r, bias ? 1 : p->m, p->n + shift_e) : run_shared(&r, 1);
+    struct matmul_args args = {p->m, p->n, p->k, a->ld, b->ld, c->ld, e->ld, shift_a, shift_b, shift_c,
+        residual || bias ? shift_e : 0, p->first_row, p->scale};
+    run_args(&r, &args, sizeof args);
+
+    for (uint32_t i = 0; i < k; i++) {
+        for (uint32_t j = 0; j < m; j++) field_set(a, a_by_k ? i : j, (a_by_k ? j : i) + shift_a, test_uniform(seed));
+        for (uint32_t j = 0; j < p->n; j++)
+            field_set(b, b_by_n ? j : i, (b_by_n ? i : j) + shift_b, test_uniform(seed));
+    }
+    if (p->huge != 0) field_set(a, 0, shift_a, (double)p->huge);
+    field_random(c, 0, p->m, 1, seed);
+    bool adds = p->add == ADD_ALWAYS || (p->add == ADD_UNLESS_FIRST && !p->first);
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < p->n; j++) {
+            double sum = 0, size = 0, off = 0, most = 0, added = 0, added_size = 0;
+            for (uint32_t q = 0; q < k; q++) {
+                double x = a->value[(a_by_k ? q : i) * a->columns + (a_by_k ? i : q) + shift_a];
+                double y = b->value[(b_by_n ? j : q) * b->columns + (b_by_n ? q : j) + shift_b];
+                double dx = rounding(p, x, a->stored == STORED_BF16), dy = rounding(p, y, b->stored == STORED_BF16);
+                sum += x * y;
+                off += fabs(x) * dy + fabs(y) * dx + dx * dy;
+                size += fabs(x * y) + fabs(x) * dy + fabs(y) * dx + dx * dy;
+                most = fmax(most, fabs(x));
+            }
+            if (residual || (bias && i == 0)) field_set(e, i, j + shift_e, test_uniform(seed));
+            if (residual || bias) added += e->value[(bias ? 0 : i) * e->columns + j + shift_e];
+            added_size = fabs(added);
+            if (adds) {
+                double old = c->value[i * c->columns + j + shift_c];
+                added += old;
+                added_size += fabs(old);
+            }
+            double scale = fabs((double)p->scale), bound = (k + 5) * ULP * (scale * size + added_size) + scale * off + TINY;
+            if (p->products == PRODUCTS_FP16 && most >= 65520) bound = NON_FINITE;
+            field_want(c, i, j + shift_c, sum * (double)p->scale + added, bound);
+        }
+    int wrong = run_execute(&r, v->groups_x * v->groups_y + 1); // one beyond the work
+    run_group = group_before;
+    return wrong;
+}
+
+static const struct product settings[] = {
+    {.scale = 1},
+    {.live_m = LIVE_TOKENS,
+        .add = ADD_UNLESS_FIRST,
+        .epilogue = EPILOGUE_BIAS,
+        .store = 1 << 1 | 1 << 3,
+        .scale = 0.5f},
+    {.live_m = LIVE_TARGETS,
+        .epilogue = EPILOGUE_RESIDUAL,
+        .store = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4,
+        .scale = -1.25f},
+    {.live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .store = 1 << 2, .scale = 1},
+    {.live_k = LIVE_TARGETS, .add = ADD_ALWAYS, .store = 1 << 1, .scale = 2},
+};
+
+void product_each(uint32_t layout, void (*run)(const struct product *p, void *context), void *context)
+{
+    static const uint32_t shapes[][3] = {
+        {1, 1, 1}, {1, 8, 4}, {5, 7, 3}, {9, 33, 31}, {16, 64, 32}, {17, 66, 37}, {33, 130, 68}, {8, 3, 129}};
+    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
+        struct product p = settings[s];
+        if (s == 0 ? layout != LAYOUT_NT : (p.live_k != LIVE_NONE) != (layout == LAYOUT_TN)) continue; // as operators do
+        p.layout = layout;
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            p.m = shapes[i][0], p.n = shapes[i][1], p.k = shapes[i][2];
+            uint32_t live = p.live_k ? p.k : p.m;
+            for (int count = 0; count < (p.live_m || p.live_k ? 3 : 1); count++) {
+                p.first_row = i % 2 ? 7 : 0;
+                p.count = count == 0 ? p.first_row + live : count == 1 ? p.first_row + live / 2 : p.first_row / 2;
+                p.first = (uint32_t)(i + (size_t)count) % 2;
+                run(&p, context);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "coopmat.h"
+
+#include "args.h"
+
+#include <stdio.h>
+
+// The matrix shape that multiplies most at once; the kernel asks for multiples of 8. NULL: none.
+static const struct gpu_matrix *matrix_of(const struct gpu_info *info, enum products products)
+{
+    const struct gpu_matrix *best = NULL;
+    enum gpu_element ab = products == PRODUCTS_BF16 ? GPU_BF16 : GPU_F16;
+    for (uint32_t i = 0; info && products != PRODUCTS_F32 && i < info->matrix_count; i++) {
+        const struct gpu_matrix *x = &info->matrices[i];
+        if (x->ab != ab || x->c != GPU_F32 || x->m % 8 || x->n % 8 || x->k % 8) continue;
+        if (!best || x->m * x->n * x->k > best->m * best->n * best->k) best = x;
+    }
+    return best;
+}
+
+// Lanes of a subgroup: matrix units give a lane eight of a fragment's sums (seen on every one there is: 8x8 with 8 lanes,
+// 8x16 with 16, 16x16 with 32). 0: the device offers no subgroups that a kernel could rely on.
+static uint32_t lanes_of(const struct gpu_info *info, const struct gpu_matrix *x)
+{
+    uint32_t lanes = x->m * x->n / 8;
+    if (!info->subgroup_control) return info->subgroup_min == info->subgroup_max ? info->subgroup_size : 0;
+    if (lanes < info->subgroup_min) lanes = info->subgroup_min;
+    return lanes > info->subgroup_max ? info->subgroup_max : lanes;
+}
+
+bool products_can(const struct gpu_info *info, enum products products)
+{
+    if (products == PRODUCTS_F32) return true;
+    const struct gpu_matrix *x = matrix_of(info, products);
+    return x && lanes_of(info, x) > 0;
+}
+
+enum products products_best(const struct gpu_info *info)
+{
+    if (!info || info->type == GPU_SOFTWARE) return PRODUCTS_F32;
+    return products_can(info, PRODUCTS_BF16)   ? PRODUCTS_BF16
+           : products_can(info, PRODUCTS_FP16) ? PRODUCTS_FP16
+                                               : PRODUCTS_F32;
+}
+
+const char *products_name(enum products products)
+{
+    return products == PRODUCTS_BF16 ? "bf16" : products == PRODUCTS_FP16 ? "fp16" : "f32";
+}
+
+// Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane and two steps
+// of k in flight where subgroups have 32 lanes or more, 32 sums and one step where they are narrower, whose compilers have
+// 128 registers (no row spills a vector register on any device that we can compile for).
+struct row {
+    uint32_t waves_m, waves_n, frags_m, frags_n, steps;
+};
+static const struct row wide[COOPMAT_ROWS] = {{4, 2, 2, 4, 2}, {2, 2, 2, 4, 2}, {2, 2, 2, 2, 2}, {2, 2, 1, 1, 2}};
+static const struct row narrow[COOPMAT_ROWS] = {{8, 4, 2, 2, 1}, {4, 4, 2, 2, 1}, {4, 2, 2, 2, 1}, {2, 2, 1, 1, 2}};
+
+static uint64_t divide_up(uint64_t x, uint64_t y)
+{
+    return (x + y - 1) / y;
+}
+
+static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, uint32_t layout, uint32_t group)
+{
+    uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
+    uint64_t a = layout == LAYOUT_TN ? k * (m / 8 + 1) : m * (k / 8 + 1);
+    uint64_t b = layout == LAYOUT_NT ? n * (k / 8 + 1) : k * (n / 8 + 1);
+    uint64_t c = r->waves_m * r->waves_n * x->m * (x->n / 4 + 1);
+    return 16 * (a + b > c ? a + b : c) + 8 * (uint64_t)group + 256; // and lang.glsl's own
+}
+
+// A guess of the time: tiles are worked on in rounds of as many as the device has units, and one tile costs its products
+// and, 64 times as much an element, the copying of its edges.
+static double cost(const struct limits *limits, const struct matmul_shape *s, uint64_t m, uint64_t n)
+{
+    uint64_t units = !limits->info || limits->info->type == GPU_DISCRETE ? 64 : 16;
+    uint64_t rounds = divide_up(divide_up(s->m, m) * divide_up(s->n, n), units);
+    return (double)rounds * (double)(m * n + 64 * (m + n));
+}
+
+int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, struct matmul_variant *out)
+{
+    const struct gpu_info *info = limits->info;
+    const struct gpu_matrix *x = matrix_of(info, s->products);
+    uint32_t lanes = x ? lanes_of(info, x) : 0;
+    if (!lanes || s->m < x->m || s->n < x->n) return 0;
+    const struct row *rows = lanes < 32 ? narrow : wide;
+    double costs[COOPMAT_ROWS];
+    int count = 0;
+    for (int i = 0; i < COOPMAT_ROWS; i++) {
+        const struct row *r = &rows[i];
+        uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
+        uint32_t group = lanes * r->waves_m * r->waves_n;
+        if (group > info->max_invocations || group > info->max_group_size ||
+            shared_bytes(r, x, s->layout, group) > info->max_shared)
+            continue;
+        struct matmul_variant v = {.kernel = s->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
+            .why = "matrix units", .group = group, .subgroup = info->subgroup_control ? lanes : 0, .constant_count = 9,
+            .constants = {x->m, x->n, x->k, r->waves_m, r->waves_n, r->frags_m, r->frags_n, r->steps,
+                (s->k % k != 0) | (s->n % 4 != 0) << 1},
+            .split = 1};
+        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u", products_name(s->products), (unsigned)m, (unsigned)n, (unsigned)k);
+        uint64_t groups = divide_up(s->m, m) * divide_up(s->n, n), y = divide_up(groups, limits->max_groups);
+        v.groups_y = (uint32_t)y;
+        v.groups_x = (uint32_t)divide_up(groups, y);
+        int at = count++;
+        for (double c = costs[at] = cost(limits, s, m, n); at > 0 && costs[at - 1] > c; at--) {
+            costs[at] = costs[at - 1];
+            out[at] = out[at - 1];
+            costs[at - 1] = c;
+        }
+        out[at] = v;
+    }
+    return count;
+}

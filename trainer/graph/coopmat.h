@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+//
+// coopmat.h: which matrix units a device has for products, and the tiles of matmul_coopmat_* (matmul_coopmat.glsl) that
+// suit a device and a shape. Pure C; a part of the table of variants.h.
+#ifndef PUMICE_COOPMAT_H
+#define PUMICE_COOPMAT_H
+
+#include "variants.h"
+
+// Can the device multiply in `products` with f32 sums? F32 can be multiplied everywhere. info NULL: no device, F32 only.
+bool products_can(const struct gpu_info *info, enum products products);
+// What a device should multiply in: bf16, whose range is f32's; else fp16 (training then scales the loss); F32 without
+// matrix units, and on software devices, whose matrix units are for tests.
+enum products products_best(const struct gpu_info *info);
+const char *products_name(enum products products); // "f32", "fp16", "bf16"
+
+// The tiles for this shape, the best guess first; returns their number, at most COOPMAT_ROWS. 0 for products in F32, on
+// devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.
+#define COOPMAT_ROWS 4
+int coopmat_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
+
+#endif
