@@ -223,6 +223,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
     const struct step_settings *settings, struct step_outcome *out, struct source_sum *sources)
 {
     uint32_t budget = s->blueprint->options.budget, *lengths = mem_alloc(4 * (size_t)(count + 1)), targets[2] = {0};
+    double scale = settings->loss_scale > 0 ? settings->loss_scale : 1;
     *out = (struct step_outcome){0};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t trained = pack_targets(items[i].mask, items[i].tokens);
@@ -244,7 +245,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
         struct replay_input in = replay_begin(s->train);
         live_batch(in.live, &s->batch);
         in.live->first = b == 0;
-        in.live->loss_scale = (float)(1.0 / (double)(out->trained ? out->trained : 1));
+        in.live->loss_scale = (float)(scale / (double)(out->trained ? out->trained : 1));
         in.live->seed_low = (uint32_t)settings->seed;
         in.live->seed_high = (uint32_t)(settings->seed >> 32);
         in.live->step = (uint32_t)settings->step;
@@ -257,7 +258,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
     struct replay *update = s->update[settings->optimizer];
     struct replay_input in = replay_begin(update);
     double t = (double)settings->update;
-    *in.live = (struct live_block){.gradient_scale = 1,
+    *in.live = (struct live_block){.gradient_scale = (float)(1 / scale),
         .learning_rate = (float)settings->learning_rate,
         .beta1 = (float)settings->beta1,
         .beta2 = (float)settings->beta2,
