@@ -250,6 +250,15 @@ struct sample_args {
     uint rows, columns, ld;
 };
 
+// ---- peaks (graph/peaks.h; no kernel of a model) ------------------------------------------------------------------
+// bench_fma, bench_fma16: count rounds of BENCH_FMAS multiply-adds x = x scale + shift in every lane; binding 1 sum (f32
+// vec4 a lane). bench_stream: constant 2 COPY; bindings 1 from, 2 to (f32, count vec4; without COPY a vec4 a lane).
+#define BENCH_FMAS 96u
+struct bench_args {
+    uint count;
+    float scale, shift;
+};
+
 #ifndef GL_core_profile
 #undef uint
 #endif

@@ -244,6 +244,17 @@ uint64_t fnv1a(uint64_t hash, const void *data, size_t bytes)
     return hash;
 }
 
+uint64_t memory_peak(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long long kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %llu kB", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    return kilobytes * 1024;
+}
+
 double clock_seconds(void)
 {
     struct timespec t;

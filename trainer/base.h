@@ -76,6 +76,9 @@ int folder_remove(const char *path, struct error *e);
 #define FNV_START UINT64_C(0xcbf29ce484222325)
 uint64_t fnv1a(uint64_t hash, const void *data, size_t bytes);
 
+// The most memory this process has had in RAM so far, in bytes; 0 where the system does not say (no /proc).
+uint64_t memory_peak(void);
+
 // Seconds on a clock that only goes forward.
 double clock_seconds(void);
 

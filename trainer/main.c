@@ -33,6 +33,10 @@ const struct command commands[] = {
         "pumice generate --model runs/demo --prompt \"What is 3 + 4?\"", command_generate},
     {"tokenize", "ids and training mask of rows or of a text", "--model MODEL (--text TEXT | --data FILE) [options]", NULL,
         "pumice tokenize --model runs/demo --text \"Hello\"", command_tokenize},
+    {"bench", "speed of a training step, kernel by kernel, beside what the device can do", "[CONFIG] [options]",
+        "Without a CONFIG the model is SmolLM2-135M's shapes with random weights, and a step is random tokens; with one, its\n"
+        "model and the conversations of its first step.", "pumice bench --tokens 2048 --documents 16 --json > before.json",
+        command_bench},
     {0},
 };
 

@@ -2,6 +2,7 @@
 //
 // ops.c: the operator table: how each operator's forward and backward become kernel calls. Formulas stand with the
 // kernels' arguments in shaders/args.h.
+#include "cost.h"
 #include "program.h"
 #include "variants.h"
 
@@ -113,9 +114,9 @@ static void product_call(struct program *p, const struct product *x, uint64_t m0
     for (uint32_t i = 0; i < v.constant_count; i++) call_constant(c, v.constants[i]);
     c->groups_x = v.groups_x;
     c->groups_y = v.groups_y;
-    c->flop = 2.0 * (double)m * (double)n * (double)k;
-    c->bytes = (double)(m * k * element_bytes(p, x->a.tensor) + k * n * element_bytes(p, x->b.tensor)) +
-        (double)(m * n * element_bytes(p, x->c.tensor)) * (add == ADD_NONE && !residual ? 1 : 2);
+    struct cost full = call_cost(p, c, &(struct live_counts){.tokens = UINT64_MAX, .targets = UINT64_MAX});
+    c->flop = full.flop;
+    c->bytes = full.bytes;
 }
 
 // The product, in as many calls as ranges of its operands ask for. A reduction in ranges adds up in C, which must be f32.

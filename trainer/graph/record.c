@@ -433,14 +433,14 @@ struct replay *replay_make(struct engine *g, const struct program *p, const stru
     return replay_finish(r, timed, e);
 }
 
-struct replay *replay_make_update(struct engine *g, enum optimizer optimizer, struct error *e)
+struct replay *replay_make_update(struct engine *g, enum optimizer optimizer, bool timed, struct error *e)
 {
     assert(optimizer == OPTIMIZER_SGD || optimizer == g->optimizer);
     struct replay *r = mem_zero(1, sizeof *r);
     *r = (struct replay){.engine = g, .input_bytes = PLAN_ALIGNMENT};
     update_make(&r->update, &g->layout, &g->limits, g->storage, optimizer);
     add_result(r, 3, (struct gpu_range){g->result, 0, sizeof(struct step_result)});
-    return replay_finish(r, false, e);
+    return replay_finish(r, timed, e);
 }
 
 void replay_free(struct engine *g, struct replay *r)
@@ -516,9 +516,4 @@ int replay_times(struct replay *r, double *seconds, int capacity)
 int replay_cuts(const struct replay *r)
 {
     return gpu_list_cuts(r->lists[0]);
-}
-
-const char *replay_call_name(const struct replay *r, int call)
-{
-    return r->program ? r->program->calls[call].kernel : r->update.calls[call].call.kernel;
 }

@@ -37,7 +37,7 @@ struct replay;
 // The program and the plan outlive the replay.
 struct replay *replay_make(struct engine *engine, const struct program *p, const struct plan *plan, bool timed, struct error *e);
 // The update of all trainable weights: norm, clip, optimizer. SGD runs on an engine with moments too.
-struct replay *replay_make_update(struct engine *engine, enum optimizer optimizer, struct error *e);
+struct replay *replay_make_update(struct engine *engine, enum optimizer optimizer, bool timed, struct error *e);
 void replay_free(struct engine *engine, struct replay *r);
 
 // Two slots take turns, so that the host writes one while the device works on the other. Waits until the slot is free.
@@ -62,10 +62,9 @@ int replay_pending(const struct replay *r); // submissions not yet waited for
 void replay_state_write(struct replay *r, tensor_id t, const void *data, uint64_t bytes);
 void replay_state_read(struct replay *r, tensor_id t, void *data, uint64_t first_byte, uint64_t bytes);
 
-// Seconds of each call in the last completed submission of a timed replay, by call.
+// Seconds of each call in the last completed submission of a timed replay, by call: the program's, or update_make's.
+// Returns their number, 0 where the device has no timestamps.
 int replay_times(struct replay *r, double *seconds, int capacity);
 int replay_cuts(const struct replay *r); // submissions that one replay makes
-// A name for each call of an update replay (a program's calls name themselves).
-const char *replay_call_name(const struct replay *r, int call);
 
 #endif

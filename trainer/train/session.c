@@ -122,7 +122,8 @@ struct session {
     const struct blueprint *blueprint;
     const struct model *model;
     struct engine *engine;
-    struct replay *train, *eval, *update[OPTIMIZER_ADAMW + 1], *timed; // updates by optimizer
+    struct replay *train, *eval, *update[OPTIMIZER_ADAMW + 1]; // updates by optimizer
+    struct replay *timed, *timed_update[OPTIMIZER_ADAMW + 1];   // for bench, made at the first use
     struct generator *generator;
     struct micro_batch batch;
 };
@@ -142,8 +143,8 @@ struct session *session_open(const struct blueprint *b, const struct model *mode
     }
     ok = ok && (!training || (s->train = replay_make(s->engine, &b->train, &b->train_plan, false, e)));
     enum optimizer update = b->options.optimizer;
-    ok = ok && (!training || (s->update[update] = replay_make_update(s->engine, update, e)));
-    ok = ok && (update != OPTIMIZER_ADAMW || (s->update[OPTIMIZER_SGD] = replay_make_update(s->engine, OPTIMIZER_SGD, e)));
+    ok = ok && (!training || (s->update[update] = replay_make_update(s->engine, update, false, e)));
+    ok = ok && (update != OPTIMIZER_ADAMW || (s->update[OPTIMIZER_SGD] = replay_make_update(s->engine, OPTIMIZER_SGD, false, e)));
     ok = ok && (s->eval = replay_make(s->engine, &b->eval, &b->eval_plan, false, e));
     ok = ok && (!generates || (s->generator = generator_open(&b->generation, model, s->engine, e)));
     if (ok) {
@@ -161,7 +162,10 @@ void session_close(struct session *s)
     if (s->engine) {
         replay_free(s->engine, s->train);
         replay_free(s->engine, s->eval);
-        for (int i = 0; i <= OPTIMIZER_ADAMW; i++) replay_free(s->engine, s->update[i]);
+        for (int i = 0; i <= OPTIMIZER_ADAMW; i++) {
+            replay_free(s->engine, s->update[i]);
+            replay_free(s->engine, s->timed_update[i]);
+        }
         replay_free(s->engine, s->timed);
     }
     engine_close(s->engine);
@@ -207,6 +211,42 @@ static void live_batch(struct live_block *live, const struct micro_batch *m)
         .gradient_scale = 1};
 }
 
+// The live block of a training micro-batch; `trained` tokens of the whole step.
+static void live_train(struct live_block *live, const struct micro_batch *m, const struct step_settings *settings, bool first,
+    uint64_t trained)
+{
+    live_batch(live, m);
+    live->first = first;
+    live->loss_scale = (float)(1.0 / (double)(trained ? trained : 1));
+    live->seed_low = (uint32_t)settings->seed;
+    live->seed_high = (uint32_t)(settings->seed >> 32);
+    live->step = (uint32_t)settings->step;
+    live->dropout = (float)settings->dropout;
+}
+
+static void live_update(struct live_block *live, const struct step_settings *settings)
+{
+    double t = (double)settings->update;
+    *live = (struct live_block){.gradient_scale = 1,
+        .learning_rate = (float)settings->learning_rate,
+        .beta1 = (float)settings->beta1,
+        .beta2 = (float)settings->beta2,
+        .rest1 = (float)(1 - settings->beta1),
+        .rest2 = (float)(1 - settings->beta2),
+        .epsilon = (float)settings->epsilon,
+        .weight_decay = (float)settings->weight_decay,
+        .max_norm = (float)settings->max_norm,
+        .correction1 = (float)(1 / (1 - pow(settings->beta1, t))),
+        .correction2 = (float)(1 / (1 - pow(settings->beta2, t)))};
+}
+
+// Seconds since *clock, which goes on to now.
+static double lap(double *clock)
+{
+    double before = *clock;
+    return (*clock = clock_seconds()) - before;
+}
+
 // Waits for the oldest micro-batch and adds its losses up, in the order of its targets; `which` are the sources of
 // them.
 static void collect(
@@ -223,7 +263,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
     const struct step_settings *settings, struct step_outcome *out, struct source_sum *sources)
 {
     uint32_t budget = s->blueprint->options.budget, *lengths = mem_alloc(4 * (size_t)(count + 1)), targets[2] = {0};
-    double scale = settings->loss_scale > 0 ? settings->loss_scale : 1;
+    double clock = clock_seconds();
     *out = (struct step_outcome){0};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t trained = pack_targets(items[i].mask, items[i].tokens);
@@ -241,38 +281,28 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
     double loss = 0;
     for (uint32_t b = 0; b < pack.count; b++) {
         micro_batch_fill(&s->batch, items, pack.items + pack.first[b], pack.first[b + 1] - pack.first[b]);
+        out->fill_seconds += lap(&clock);
         if (replay_pending(s->train) == 2) collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
+        out->wait_seconds += lap(&clock);
         struct replay_input in = replay_begin(s->train);
-        live_batch(in.live, &s->batch);
-        in.live->first = b == 0;
-        in.live->loss_scale = (float)(scale / (double)(out->trained ? out->trained : 1));
-        in.live->seed_low = (uint32_t)settings->seed;
-        in.live->seed_high = (uint32_t)(settings->seed >> 32);
-        in.live->step = (uint32_t)settings->step;
-        in.live->dropout = (float)settings->dropout;
+        live_train(in.live, &s->batch, settings, b == 0, out->trained);
         write_inputs(&in, &s->batch);
+        out->fill_seconds += lap(&clock);
         replay_submit(s->train);
+        out->submit_seconds += lap(&clock);
         memcpy(which[b % 2], s->batch.target_source, 4 * (size_t)s->batch.targets);
         targets[b % 2] = s->batch.targets;
     }
     struct replay *update = s->update[settings->optimizer];
     struct replay_input in = replay_begin(update);
-    double t = (double)settings->update;
-    *in.live = (struct live_block){.gradient_scale = (float)(1 / scale),
-        .learning_rate = (float)settings->learning_rate,
-        .beta1 = (float)settings->beta1,
-        .beta2 = (float)settings->beta2,
-        .rest1 = (float)(1 - settings->beta1),
-        .rest2 = (float)(1 - settings->beta2),
-        .epsilon = (float)settings->epsilon,
-        .weight_decay = (float)settings->weight_decay,
-        .max_norm = (float)settings->max_norm,
-        .correction1 = (float)(1 / (1 - pow(settings->beta1, t))),
-        .correction2 = (float)(1 / (1 - pow(settings->beta2, t)))};
+    live_update(in.live, settings);
+    out->fill_seconds += lap(&clock);
     replay_submit(update);
+    out->submit_seconds += lap(&clock);
     for (uint32_t b = pack.count - (uint32_t)replay_pending(s->train); b < pack.count; b++)
         collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
     struct step_result result = replay_wait(update).result;
+    out->wait_seconds += lap(&clock);
     out->loss = (float)(loss / (double)(out->trained ? out->trained : 1));
     out->grad_norm = result.norm;
     out->skipped = result.skip != 0;
@@ -323,21 +353,30 @@ void session_eval(
     pack_free(&pack);
 }
 
-int session_time_step(
-    struct session *s, const struct pack_item *items, uint32_t count, double *seconds, int capacity, struct error *e)
+int session_time_batch(struct session *s, const struct pack_item *items, const uint32_t *which, uint32_t count, bool first,
+    const struct step_settings *settings, struct live_counts *live, double *seconds, int capacity, struct error *e)
 {
     const struct blueprint *b = s->blueprint;
     if (!s->timed && !(s->timed = replay_make(s->engine, &b->train, &b->train_plan, true, e))) return -1;
-    uint32_t *which = mem_alloc(4 * (size_t)count);
-    for (uint32_t i = 0; i < count; i++) which[i] = i;
     micro_batch_fill(&s->batch, items, which, count);
-    free(which);
+    *live = (struct live_counts){.tokens = s->batch.tokens, .targets = s->batch.targets, .first = first};
+    for (uint32_t i = 0; i < count; i++) live->pairs += (double)items[which[i]].tokens * items[which[i]].tokens;
     struct replay_input in = replay_begin(s->timed);
-    live_batch(in.live, &s->batch);
-    in.live->first = 1;
-    in.live->loss_scale = 1.0f / (float)(s->batch.targets ? s->batch.targets : 1);
+    live_train(in.live, &s->batch, settings, first, s->batch.targets);
     write_inputs(&in, &s->batch);
     replay_submit(s->timed);
     replay_wait(s->timed);
     return replay_times(s->timed, seconds, capacity);
+}
+
+int session_time_update(
+    struct session *s, const struct step_settings *settings, double *seconds, int capacity, struct error *e)
+{
+    struct replay **timed = &s->timed_update[settings->optimizer];
+    if (!*timed && !(*timed = replay_make_update(s->engine, settings->optimizer, true, e))) return -1;
+    struct replay_input in = replay_begin(*timed);
+    live_update(in.live, settings);
+    replay_submit(*timed);
+    replay_wait(*timed);
+    return replay_times(*timed, seconds, capacity);
 }

@@ -9,6 +9,7 @@
 #define PUMICE_SESSION_H
 
 #include "data/pack.h"
+#include "graph/cost.h"
 #include "model/model.h"
 #include "train/generate.h"
 
@@ -58,7 +59,6 @@ struct step_settings {
     double learning_rate, beta1, beta2, epsilon, weight_decay, max_norm, dropout;
     uint64_t update;     // counts the optimizer's updates from 1: bias correction
     uint64_t seed, step; // keys of dropout
-    double loss_scale;   // loss_scale.h, a power of two; 0: none
     bool packing;
 };
 
@@ -72,6 +72,8 @@ struct step_outcome {
     bool skipped;          // the norm was not finite: nothing was updated
     uint64_t tokens, trained;
     uint32_t micro_batches;
+    // The host's part of the step, seconds: laying out and filling micro-batches, submitting, waiting for the device.
+    double fill_seconds, submit_seconds, wait_seconds;
 };
 // One optimizer step over `count` conversations. sources (source_count) are added to, indexed by pack_item.source.
 void session_step(struct session *s, const struct pack_item *items, uint32_t count,
@@ -86,8 +88,13 @@ struct eval_outcome {
 void session_eval(
     struct session *s, const struct pack_item *items, uint32_t count, bool packing, struct eval_outcome *out);
 
-// Timestamps of every call of one training micro-batch (for bench): a timed replay is made at the first use.
-int session_time_step(
-    struct session *s, const struct pack_item *items, uint32_t count, double *seconds, int capacity, struct error *e);
+// Seconds of every call of one training micro-batch, or of the update after it (update_make's calls), by the device's
+// timestamps, for bench; `first`: of its step. The micro-batch holds the conversations items[which[0 .. count)]; `live`
+// gets what there was in it. A timed replay is made at the first use: -1 and a sentence when it cannot be. Returns the
+// number of calls, 0 where the device has no timestamps. Weights and moments change as in a step.
+int session_time_batch(struct session *s, const struct pack_item *items, const uint32_t *which, uint32_t count, bool first,
+    const struct step_settings *settings, struct live_counts *live, double *seconds, int capacity, struct error *e);
+int session_time_update(
+    struct session *s, const struct step_settings *settings, double *seconds, int capacity, struct error *e);
 
 #endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//
+// The cost of calls by live rows: the sums over a whole training program against formulas counted by hand.
+#include "graph/cost.h"
+#include "test.h"
+
+// A block of every operator that trains, width C, H heads of D with G key heads, feed-forward F, vocabulary V, T rows.
+enum { T = 96, C = 40, H = 4, G = 2, D = 8, F = 56, V = 104 };
+
+static void make_graph(struct graph *g, enum storage storage)
+{
+    graph_init(g, T, storage);
+    tensor_id table = graph_weight(g, V, C, true, "embed"), norm1 = graph_weight(g, 1, C, false, "norm1");
+    tensor_id qkv = graph_weight(g, (H + 2 * G) * D, C, true, "qkv"), o = graph_weight(g, C, H * D, true, "o");
+    tensor_id norm2 = graph_weight(g, 1, C, false, "norm2"), gate_up = graph_weight(g, 2 * F, C, true, "gate_up");
+    tensor_id down = graph_weight(g, C, F, true, "down"), norm = graph_weight(g, 1, C, false, "norm");
+    g->rope_table = graph_tensor(g, TENSOR_STATE, STORAGE_F32, T, D, "rope_table");
+    tensor_id h = graph_embed(g, table, 1);
+    g->layer = 0;
+    tensor_id x = graph_rmsnorm(g, h, norm1, 1e-5f, 0);
+    x = graph_rope(g, graph_linear(g, x, qkv, NO_TENSOR, NO_TENSOR), H, G, D);
+    h = graph_residual(g, graph_attention(g, x, H, G, D, 0, 0.3f), o, h, 0);
+    x = graph_linear(g, graph_rmsnorm(g, h, norm2, 1e-5f, 0), gate_up, NO_TENSOR, NO_TENSOR);
+    h = graph_residual(g, graph_glu(g, x, 0), down, h, 1);
+    g->layer = -1;
+    graph_loss(g, graph_rmsnorm(g, h, norm, 1e-5f, 0), table);
+}
+
+// Of all calls whose kernel's name begins with `name`.
+static struct cost sum_of(const struct program *p, const char *name, const struct live_counts *live)
+{
+    struct cost sum = {0};
+    for (int i = 0; i < p->call_count; i++) {
+        if (strncmp(p->calls[i].kernel, name, strlen(name)) != 0) continue;
+        struct cost c = call_cost(p, &p->calls[i], live);
+        sum.flop += c.flop;
+        sum.bytes += c.bytes;
+    }
+    return sum;
+}
+
+#define CHECK_NEAR(got, want) CHECK_SAY(fabs((got) - (want)) <= 1e-9 * fabs(want), "got %.17g, want %.17g", got, want)
+
+static void test_program(enum storage storage)
+{
+    struct graph g;
+    struct program p;
+    struct limits limits = limits_of(NULL);
+    make_graph(&g, storage);
+    program_make(&p, &g, &limits, true, false);
+    double e = storage == STORAGE_BF16 ? 2 : 4; // bytes of an activation's or weight's element
+    // A full micro-batch that is not the first of its step costs what the calls say.
+    struct live_counts full = {.tokens = T, .targets = T, .pairs = (double)T * T};
+    for (int i = 0; i < p.call_count; i++) {
+        struct cost c = call_cost(&p, &p.calls[i], &full);
+        CHECK_SAY(c.flop == p.calls[i].flop && c.bytes == p.calls[i].bytes, "%s: %g flop, %g bytes; the call says %g, %g",
+            p.calls[i].kernel, c.flop, c.bytes, p.calls[i].flop, p.calls[i].bytes);
+    }
+    // Two documents of 20 and 13 rows, 25 of them with a target.
+    struct live_counts live = {.tokens = 33, .targets = 25, .pairs = 20 * 20 + 13 * 13, .first = true};
+    double n = 33, t = 25, weights = (H + 2 * G) * D * C + C * H * D + 2 * F * C + C * F;
+    struct cost products = sum_of(&p, "matmul_", &live);
+    CHECK_NEAR(products.flop, 3 * 2 * (n * weights + t * V * C));
+    // Attention: 2 products forward, 3 and 4 backward, each 2 flop on half of a document's pairs.
+    CHECK_NEAR(sum_of(&p, "attention_", &live).flop, 9 * live.pairs * H * D);
+    // Each product moves its operands once: forward reads x, w and writes y; dx and dW likewise; a residual is read.
+    double wide = C + C + H * D + F;                                // what the four linears read
+    double out = (H + 2 * G) * D + C + 2 * F + C;                   // and write
+    double forward = e * (n * wide + weights + n * out + n * 2 * C); // 2 C: the residuals
+    double back = e * (n * out + weights + n * wide) + e * n * (wide + out) + 4 * weights; // dx; dW, which is f32
+    double dx_added = 0; // gradients that are added to are read as well
+    for (int i = 0; i < p.call_count; i++) {
+        const struct call *c = &p.calls[i];
+        if (strncmp(c->kernel, "matmul_", 7) == 0 && c->uses[2].reads && c->uses[2].part == PART_VALUE)
+            dx_added += e * n * (double)graph_at(&g, c->uses[2].tensor)->columns;
+    }
+    double head = e * (t * C + V * C) + 4 * t * V + 4 * t * V + e * V * C + e * t * C + 4 * t * V + e * t * C + 4.0 * V * C;
+    CHECK_NEAR(products.bytes, forward + back + dx_added + head);
+    struct live_counts later = live; // micro-batches after the first read the gradients that they add to
+    later.first = false;
+    CHECK_NEAR(sum_of(&p, "matmul_", &later).bytes - products.bytes, 4 * (weights + V * C));
+    CHECK_NEAR(sum_of(&p, "glu_backward", &live).bytes, 5 * n * F * e);
+    CHECK_NEAR(sum_of(&p, "cross_entropy", &live).bytes, 3 * t * V * 4);
+    CHECK_NEAR(sum_of(&p, "rmsnorm_backward", &live).bytes, sum_of(&p, "rmsnorm_backward", &full).bytes * n / T);
+    // Nothing live: only what is moved whatever is live (weights; dW, which is set to zeros; partial sums of norms).
+    struct live_counts none = {.first = true};
+    for (int i = 0; i < p.call_count; i++) {
+        struct cost c = call_cost(&p, &p.calls[i], &none);
+        bool whatever = strncmp(p.calls[i].kernel, "matmul_", 7) == 0 || strcmp(p.calls[i].kernel, "column_sum") == 0;
+        CHECK_SAY(c.flop == 0 && (whatever || c.bytes == 0), "%s costs without rows", p.calls[i].kernel);
+    }
+    program_free(&p);
+    graph_free(&g);
+}
+
+static void test_update(enum storage storage, enum optimizer optimizer)
+{
+    struct graph g;
+    struct limits limits = limits_of(NULL);
+    struct weight_layout w;
+    struct error e = {0};
+    struct update u;
+    limits.max_range = 16384; // several pieces a block
+    make_graph(&g, storage);
+    CHECK_SAY(weight_layout_make(&w, &g, &limits, &e) == 0, "%s", e.text);
+    update_make(&u, &w, &limits, storage, optimizer);
+    double matrices = 0, vectors = 0, bytes = 0, partials = 0;
+    for (int b = 0; b < w.blocks; b++) *(w.block[b].matrices ? &matrices : &vectors) += (double)w.block[b].elements;
+    for (int i = 0; i < u.count; i++) {
+        struct cost c = update_cost(&u.calls[i]);
+        CHECK(c.flop == 0);
+        if (strcmp(u.calls[i].call.kernel, "norm_finish") == 0) partials = c.bytes;
+        else bytes += c.bytes;
+    }
+    // Squares: g. AdamW: g, and p, m, v there and back. SGD: g, p there and back. The bf16 copy of matrices is written.
+    double each = 4 + (optimizer == OPTIMIZER_ADAMW ? 28 : 12);
+    CHECK_NEAR(bytes, each * (matrices + vectors) + (storage == STORAGE_BF16 ? 2 * matrices : 0));
+    CHECK_NEAR(partials, 4.0 * (double)norm_partials(&w));
+    CHECK(u.count > 5);
+    update_free(&u);
+    weight_layout_free(&w);
+    graph_free(&g);
+}
+
+int main(void)
+{
+    test_program(STORAGE_F32);
+    test_program(STORAGE_BF16);
+    test_update(STORAGE_F32, OPTIMIZER_ADAMW);
+    test_update(STORAGE_BF16, OPTIMIZER_ADAMW);
+    test_update(STORAGE_BF16, OPTIMIZER_SGD);
+    return test_end();
+}
