@@ -28,11 +28,13 @@ enum {
     DECORATION_OFFSET = 35,
     STORAGE_PUSH_CONSTANT = 9,
     CAPABILITY_FLOAT16 = 9,
+    CAPABILITY_INT64 = 11,
     CAPABILITY_INT16 = 22,
     CAPABILITY_SUBGROUP_ARITHMETIC = 63,
     CAPABILITY_STORAGE_16 = 4433,
     CAPABILITY_BFLOAT16 = 5116,
     CAPABILITY_MEMORY_MODEL = 5345,
+    CAPABILITY_ADDRESSES = 5347,
     CAPABILITY_MATRIX = 6022,
 };
 
@@ -83,6 +85,9 @@ static bool offered(const struct gpu *gpu, uint32_t capability)
     switch (capability) {
     case CAPABILITY_FLOAT16:
         return gpu->info.float16;
+    case CAPABILITY_INT64:
+    case CAPABILITY_ADDRESSES:
+        return gpu->info.addresses;
     case CAPABILITY_INT16:
         return gpu->integer16;
     case CAPABILITY_SUBGROUP_ARITHMETIC:

@@ -139,7 +139,8 @@ void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, c
 {
     struct gpu *gpu = list->gpu;
     assert(list->recording);
-    assert(count == kernel->bindings && push_bytes == kernel->push_bytes);
+    bool addressed = kernel->push_bytes > ADDRESSES_AT;
+    assert(count == kernel->bindings && (addressed ? push_bytes <= ADDRESSES_AT : push_bytes == kernel->push_bytes));
     assert(x > 0 && y > 0 && z > 0);
     assert(x <= gpu->info.max_groups && y <= gpu->info.max_groups && z <= gpu->max_groups_z);
     gpu->last_kernel = kernel->name;
@@ -155,8 +156,17 @@ void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, c
         VkDescriptorSet set = set_fill(list, ranges, count);
         vkCmdBindDescriptorSets(commands(list), VK_PIPELINE_BIND_POINT_COMPUTE, kernel->layout, 0, 1, &set, 0, NULL);
     }
-    if (push_bytes > 0)
-        vkCmdPushConstants(commands(list), kernel->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, push_bytes, push);
+    uint8_t all[MAX_PUSH] = {0};
+    if (addressed) {
+        memcpy(all, push, push_bytes);
+        for (uint32_t i = 1; i < count && i <= (MAX_PUSH - ADDRESSES_AT) / 8; i++) {
+            uint64_t address = memory_address(gpu, ranges[i]);
+            memcpy(all + ADDRESSES_AT + 8 * (i - 1), &address, sizeof address);
+        }
+    }
+    if (kernel->push_bytes > 0)
+        vkCmdPushConstants(commands(list), kernel->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kernel->push_bytes,
+            addressed ? all : push);
     if (list->timed) timestamp(list, 0);
     vkCmdDispatch(commands(list), x, y, z);
     if (list->timed) timestamp(list, 1);

@@ -63,7 +63,10 @@ static bool memory_bind(struct gpu *gpu, struct gpu_memory *m)
         left &= ~(1u << best);
         const VkMemoryType *type = &properties->memoryTypes[best];
         if (need.size > properties->memoryHeaps[type->heapIndex].size) continue;
+        VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+            .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
         VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+            .pNext = gpu->info.addresses ? &flags : NULL,
             .allocationSize = need.size,
             .memoryTypeIndex = (uint32_t)best};
         VkResult result = vkAllocateMemory(gpu->device, &info, NULL, &m->memory);
@@ -89,7 +92,8 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .size = bytes,
         .usage =
-            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
+            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
+            (gpu->info.addresses ? VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0),
     };
     VkResult result = vkCreateBuffer(gpu->device, &info, NULL, &m->buffer);
     if (result < 0 && !no_room(result)) gpu_fail(gpu, "vkCreateBuffer", result);
@@ -114,6 +118,14 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
         gpu_list_free(gpu, list);
     }
     return m;
+}
+
+uint64_t memory_address(struct gpu *gpu, struct gpu_range range)
+{
+    assert(gpu->info.addresses && range.offset + range.bytes <= range.memory->bytes);
+    VkBufferDeviceAddressInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = range.memory->buffer};
+    return vkGetBufferDeviceAddress(gpu->device, &info) + range.offset;
 }
 
 void gpu_free(struct gpu *gpu, struct gpu_memory *m)

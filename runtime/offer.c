@@ -76,6 +76,9 @@ static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionPro
         CHAIN(o, subgroup, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES);
     if (offer_has(o, list, count, VK_KHR_MAINTENANCE_4_EXTENSION_NAME, VK_API_VERSION_1_3))
         CHAIN(o, maintenance4, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_FEATURES);
+    // Only where it pays: software drivers check every access through a binding.
+    if (o->info.type == GPU_SOFTWARE && o->info.api_version >= VK_API_VERSION_1_2)
+        CHAIN(o, address, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_BUFFER_DEVICE_ADDRESS_FEATURES);
     if (offer_has(o, list, count, VK_KHR_PIPELINE_EXECUTABLE_PROPERTIES_EXTENSION_NAME, 0))
         CHAIN(o, statistics, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR);
     bool matrices =
@@ -87,7 +90,11 @@ static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionPro
     offer_has(o, list, count, "VK_KHR_portability_subset", 0);
 
     vkGetPhysicalDeviceFeatures2(o->physical, &o->features);
-    o->features.features = (VkPhysicalDeviceFeatures){.shaderInt16 = o->features.features.shaderInt16};
+    o->info.addresses = o->address.bufferDeviceAddress && o->features.features.shaderInt64;
+    o->address.bufferDeviceAddress = o->info.addresses;
+    o->address.bufferDeviceAddressCaptureReplay = o->address.bufferDeviceAddressMultiDevice = VK_FALSE;
+    o->features.features = (VkPhysicalDeviceFeatures){
+        .shaderInt16 = o->features.features.shaderInt16, .shaderInt64 = o->info.addresses};
     o->storage16 = (VkPhysicalDevice16BitStorageFeatures){.sType = o->storage16.sType,
         .pNext = o->storage16.pNext,
         .storageBuffer16BitAccess = o->storage16.storageBuffer16BitAccess};

@@ -76,6 +76,9 @@ struct gpu_kernel {
     bool statistics, code; // captured when it was made
 };
 
+#define ADDRESSES_AT 64 // where the addresses of a kernel's bindings lie among its push constants
+uint64_t memory_address(struct gpu *gpu, struct gpu_range range); // needs info.addresses
+
 // ---- device.c -------------------------------------------------------------------------------------------------
 
 // The end of the program after a driver call that failed: says what, exits with status 3.
@@ -128,6 +131,7 @@ struct offer {
     VkPhysicalDeviceSubgroupSizeControlFeatures subgroup;
     VkPhysicalDeviceVulkanMemoryModelFeatures memory_model;
     VkPhysicalDeviceMaintenance4Features maintenance4;
+    VkPhysicalDeviceBufferDeviceAddressFeatures address;
     VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics;
     struct matrix_features matrix;
     struct bfloat16_features bfloat16;

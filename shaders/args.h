@@ -66,7 +66,7 @@ struct live_block {
 // matmul_*.comp (variants): C[M,N] (+)= op(A) op(B), f32 sums.
 //   NT: C[m,n] = sum_k A[m,k] B[n,k]    (forward: x W^T)       NN: C[m,n] = sum_k A[m,k] B[k,n]   (dx = dy W)
 //   TN: C[m,n] = sum_k A[k,m] B[k,n]    (dW = dy^T x)
-// Bindings: 1 A, 2 B, 3 C, 4 E (residual [M,N] or bias [N]; bound to A when unused).
+// Bindings: 1 A, 2 B, 3 C, 4 E (residual [M,N] or bias [N]; bound to B when unused).
 // Constants: 2 LAYOUT, 3 LIVE_M, 4 LIVE_K (a LIVE_ kind: M or K is cut to that count), 5 ADD, 6 EPILOGUE; 7.. per variant.
 #define LAYOUT_NT 0u
 #define LAYOUT_NN 1u
@@ -83,6 +83,13 @@ struct matmul_args {
     uint offset_a, offset_b, offset_c, offset_e; // elements
     uint first_row; // of the live dimension (m or k), for both LIVE kinds
     float scale;    // multiplies the sum before adding
+};
+
+// transpose: y[c,r] = x[r,c] for the live rows r; f32 [columns, ldy], columns of y beyond the live rows keep what they held.
+// Bindings 1 x, 2 y. Constant 2 LIVE. Columns and ldx at least 2 GROUP. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
+struct transpose_args {
+    uint rows, columns, ldx, ldy;
+    uint first_row; // x is bound from this row on
 };
 
 // ---- embedding -----------------------------------------------------------------------------------------------

@@ -42,7 +42,9 @@ int product_execute(const struct product *p, const struct matmul_variant *v, uin
     uint32_t m = alive(p->live_m, p->m, p), k = alive(p->live_k, p->k, p);
     bool a_by_k = p->layout == LAYOUT_TN, b_by_n = p->layout == LAYOUT_NT;
     uint32_t shift_a = 8 * (p->m % 2), shift_b = 8 * (p->n % 2), shift_c = 8 * (p->k % 2), shift_e = 8 * (p->m % 3);
-    struct field *a = run_tensor(&r, a_by_k ? p->k : p->m, (a_by_k ? p->m : p->k) + shift_a);
+    if (v->turned) a_by_k = true, shift_a = 0; // A is given transposed, and wider
+    uint32_t columns_a = v->turned ? (uint32_t)turned_columns(p->m) : (a_by_k ? p->m : p->k) + shift_a;
+    struct field *a = run_tensor(&r, a_by_k ? p->k : p->m, columns_a);
     struct field *b = run_tensor(&r, b_by_n ? p->n : p->k, (b_by_n ? p->k : p->n) + shift_b);
     uint32_t beyond = p->store >> 3 & p->n & 1 ? 0 : 1; // a bf16 pair's second half may become 0
     struct field *c = run_tensor(&r, p->m, p->n + shift_c + beyond);

@@ -70,6 +70,7 @@ struct product {
     uint64_t m, n, k;
     uint32_t live_m, live_k, add, epilogue;
     uint64_t first_row; // live rows are counted from here
+    tensor_id turned;   // the transpose of the rows of A at hand, where a variant reads that
 };
 
 static bool is_bf16(const struct program *p, const struct operand *x)
@@ -77,7 +78,24 @@ static bool is_bf16(const struct program *p, const struct operand *x)
     return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
 }
 
-static void product_call(struct program *p, const struct product *x, uint64_t m0, uint64_t m, uint64_t n0, uint64_t n,
+// Makes the transpose of rows m0 .. m0 + m - 1 of A.
+static void turn_call(struct program *p, struct product *x, uint64_t m0, uint64_t m)
+{
+    x->turned = program_scratch(p, STORAGE_F32, x->k, turned_columns(m), "transpose");
+    uint32_t group = p->limits.info->subgroup_size, width = is_bf16(p, &x->a) ? 2 * group : group;
+    struct call *c = call_begin(p, "transpose");
+    c->constants[0] = group;
+    call_use(c, x->a.tensor, x->a.part, x->a.first_row + m0, m, true, false);
+    call_write(c, x->turned);
+    struct transpose_args args = {.rows = (uint32_t)m, .columns = (uint32_t)x->k, .ldx = ld(p, x->a.tensor),
+        .ldy = ld(p, x->turned), .first_row = (uint32_t)(x->first_row + m0)};
+    call_args(c, &args, sizeof args);
+    call_constant(c, x->live_m);
+    call_groups(p, c, (m + 15) / 16 * ((x->k + width - 1) / width));
+    c->bytes = (double)(m * x->k) * (4.0 + (double)element_bytes(p, x->a.tensor));
+}
+
+static void product_call(struct program *p, struct product *x, uint64_t m0, uint64_t m, uint64_t n0, uint64_t n,
     uint64_t k0, uint64_t k, uint32_t add)
 {
     const struct graph *g = p->graph;
@@ -86,20 +104,22 @@ static void product_call(struct program *p, const struct product *x, uint64_t m0
         .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .live_m = x->live_m, .live_k = x->live_k, .add = add,
         .epilogue = x->epilogue, .products = p->limits.products};
     struct matmul_variant v = matmul_choose(&p->limits, &shape);
+    if (v.turned && n0 == 0) turn_call(p, x, m0, m);
     struct call *c = call_begin(p, v.kernel);
     c->constants[0] = v.group;
     c->subgroup = v.subgroup;
     c->why = v.why;
     uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
-    call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
+    if (v.turned) call_read(c, x->turned);
+    else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
     call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
     call_use(c, x->c.tensor, x->c.part, x->c.first_row + m0, m, add != ADD_NONE, true);
     bool residual = x->epilogue == EPILOGUE_RESIDUAL, bias = x->epilogue == EPILOGUE_BIAS;
     if (residual) call_use(c, x->e.tensor, x->e.part, x->e.first_row + m0, m, true, false);
     else if (bias) call_use(c, x->e.tensor, x->e.part, 0, 1, true, false);
-    else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
+    else call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
     struct matmul_args args = {.m = (uint32_t)m, .n = (uint32_t)n, .k = (uint32_t)k,
-        .lda = (uint32_t)graph_at(g, x->a.tensor)->ld, .ldb = (uint32_t)graph_at(g, x->b.tensor)->ld,
+        .lda = (uint32_t)graph_at(g, v.turned ? x->turned : x->a.tensor)->ld, .ldb = (uint32_t)graph_at(g, x->b.tensor)->ld,
         .ldc = (uint32_t)graph_at(g, x->c.tensor)->ld,
         .lde = residual || bias ? (uint32_t)graph_at(g, x->e.tensor)->ld : 8,
         .offset_a = (uint32_t)(a_by_k ? m0 : k0), .offset_b = (uint32_t)(b_by_n ? k0 : n0), .offset_c = (uint32_t)n0,

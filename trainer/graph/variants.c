@@ -69,6 +69,42 @@ static void add_register(struct candidates *c, uint32_t rows, bool deal, const c
     add(c, &v);
 }
 
+#define WIDE_ROWS 24
+#define WIDE_STEPS 8
+#define TURNED 64 // a multiple of every width of wide's tiles
+
+uint64_t turned_columns(uint64_t m)
+{
+    return divide_up(m, TURNED) * TURNED;
+}
+
+// Tiles as a CPU's own kernels have them (matmul_wide.comp). Two vectors of six rows fill the 16 registers of AVX2, with
+// what is multiplied; AVX-512 has twice as many.
+static void add_wide(struct candidates *c)
+{
+    const struct matmul_shape *s = c->shape;
+    const struct gpu_info *info = c->limits->info;
+    if (!can_deal(c->limits) || !info->addresses || s->k < 32 || s->products != PRODUCTS_F32) return;
+    uint32_t lanes = info->subgroup_size, wide = 2;
+    bool turned = s->layout == LAYOUT_NT;
+    if (turned) {
+        if (s->m < 8) return; // a transpose for nothing
+    } else {
+        // Whole vectors of B must lie in its rows, which are multiples of 8 long.
+        if (s->n % (2 * lanes) != 0 && !s->b_bf16) wide = 1;
+        if (s->n % (wide * lanes) != 0 && lanes * wide > 8) return;
+        if (s->c_bf16 && !s->b_bf16) return; // C's pairs are B's
+    }
+    uint64_t u = turned ? s->n : s->m, v = turned ? s->m : s->n;
+    uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
+    struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .turned = turned,
+        .why = "software: a CPU's tiles", .constant_count = 5,
+        .constants = {WIDE_ROWS, lanes == 8 ? 6 : 8, wide, WIDE_STEPS, (uint32_t)(block ? block : 1)}};
+    snprintf(w.name, sizeof w.name, "wide %ux%u", WIDE_ROWS, wide * lanes);
+    fold(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
+    add(c, &w);
+}
+
 static void add_plain(struct candidates *c)
 {
     struct matmul_variant v = {.name = "plain", .kernel = "matmul_plain", .group = c->limits->group, .split = 1,
@@ -85,6 +121,7 @@ int matmul_candidates(
     int unit_count = coopmat_variants(limits, shape, units);
     for (int i = 0; i < unit_count; i++) add(&c, &units[i]);
     bool deal = can_deal(limits);
+    add_wide(&c);
     uint32_t rows = tile_rows(shape->m, deal ? 64 : 8);
     add_register(&c, rows, deal, deal ? "software: dealt register tiles" : "register tiles");
     for (rows = tile_rows(shape->m, 64); rows >= 4; rows /= 2) {

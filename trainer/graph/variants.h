@@ -26,6 +26,7 @@ struct matmul_variant {
     uint32_t group, subgroup; // workgroup size; required subgroup size or 0
     uint32_t constants[MATMUL_CONSTANTS], constant_count;
     uint32_t groups_x, groups_y;
+    bool turned; // reads A through transpose: f32 [k, turned_columns(m)] at binding 1
     uint32_t split; // parts that k is cut into, each with f32 sums of its own, added up in order afterwards; 1: none
 };
 
@@ -35,6 +36,9 @@ int matmul_candidates(
     const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity);
 // The candidate that limits->choices names for this shape, else the first.
 struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape);
+
+// Columns of the transpose of A that such a variant reads, beyond m perhaps, so that whole vectors can be read.
+uint64_t turned_columns(uint64_t m);
 
 // Sets workgroup size, constants from id 4 on, and grid of an attention kernel's call for T rows.
 enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENTION_DKV, ATTENTION_CACHE };

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//
+// wide.glsl: reading a whole vector at a time, for drivers that run on a CPU. Such a driver checks every access to a
+// buffer against its size, number by number, about five instructions each; reads through an address are not checked, and
+// when all lanes read the same GROUP numbers that lie side by side and keep one each, it makes one vector load of them.
+// The workgroup is one full subgroup of 8 or 16 lanes. Whoever reads clamps every address to the tensor: for rows and
+// columns beyond the end, and because such a driver goes through a loop's body once more, masked, after the last round.
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_buffer_reference2 : require
+#extension GL_EXT_buffer_reference_uvec2 : require
+#extension GL_KHR_shader_subgroup_basic : require
+
+// volatile: else loads are gathered ahead of their use, and registers run out.
+layout(buffer_reference, std430, buffer_reference_align = 4) volatile readonly buffer Word { uint word; };
+
+#define TAKE(i)                                                                                                        \
+    if (i < GROUP) {                                                                                                   \
+        uint word = at[i].word;                                                                                        \
+        words = mix(words, word, gl_SubgroupInvocationID == i);                                                        \
+    }
+
+// Word i of those at `at` to lane i.
+uint wide(Word at)
+{
+    uint words = 0;
+    TAKE(0) TAKE(1) TAKE(2) TAKE(3) TAKE(4) TAKE(5) TAKE(6) TAKE(7) TAKE(8) TAKE(9) TAKE(10) TAKE(11) TAKE(12) TAKE(13)
+    TAKE(14) TAKE(15)
+    return words;
+}
+
+uint in_words(bool bf16, uint elements)
+{
+    return bf16 ? elements / 2 : elements;
+}
+
+float half_word(uint word, bool high) // of a pair of bf16
+{
+    return uintBitsToFloat(high ? word & 0xffff0000u : word << 16);
+}
