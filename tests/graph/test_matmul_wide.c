@@ -100,7 +100,7 @@ static void test_all(struct product p)
 
 static void test_nt(void)
 {
-    test_all((struct product){.m = 29, .n = 51, .k = 43, .live_m = LIVE_TOKENS, .count = 27, .first_row = 3,
+    test_all((struct product){.m = 61, .n = 51, .k = 43, .live_m = LIVE_TOKENS, .count = 59, .first_row = 3,
         .add = ADD_UNLESS_FIRST, .epilogue = EPILOGUE_RESIDUAL, .store = 1 << 2, .scale = 0.5f});
 }
 
@@ -126,7 +126,7 @@ static const struct mutation mutations[] = {
     {test_nt, "B's offset", IN_ARGS, WORD(matmul_args, offset_b), SET, 0},
     {test_nt, "which rows are live", IN_CONSTANTS, 3, SET, LIVE_NONE},
     {test_nt, "adding", IN_CONSTANTS, 5, SET, ADD_NONE},
-    {test_nt, "rows of a tile", IN_CONSTANTS, 7, SET, 18},
+    {test_nt, "rows of a tile", IN_CONSTANTS, 7, SET, 8},
     {test_nt, "vectors of a tile", IN_CONSTANTS, 9, SET, 1},
     {test_nn, "one row less", IN_ARGS, WORD(matmul_args, m), ADD, -6},
     {test_nn, "C's leading dimension", IN_ARGS, WORD(matmul_args, ldc), ADD, -8},
