@@ -109,6 +109,8 @@ static struct run_state a_state(uint64_t step)
         .budget = UINT32_MAX,
         .recompute = true,
         .storage = "bf16",
+        .products = "fp16",
+        .loss_scale = {0x1p20, 1999},
         .device = "a \"device\" \xc3\xa9",
         .driver = "driver\n1.2",
         .digests = digests,
@@ -124,6 +126,8 @@ static void check_state(const struct run_state *got, const struct run_state *wan
     CHECK(got->step == want->step && got->update == want->update && got->hash == want->hash);
     CHECK(got->log_bytes == want->log_bytes && got->budget == want->budget && got->recompute == want->recompute);
     CHECK_STRING(got->storage, want->storage);
+    CHECK_STRING(got->products, want->products);
+    CHECK(got->loss_scale.scale == want->loss_scale.scale && got->loss_scale.good == want->loss_scale.good);
     CHECK_STRING(got->device, want->device);
     CHECK_STRING(got->driver, want->driver);
     CHECK(got->digest_count == want->digest_count && got->best_step == want->best_step);

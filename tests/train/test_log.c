@@ -144,13 +144,13 @@ static void test_lines(void)
     struct log_step s = a_step(2);
     s.stage = "two\t\"\\";
     s.loss = NAN, s.grad_norm = INFINITY, s.skipped = true, s.seconds = 0, s.source_count = 2;
-    s.epoch = 1.0 / 3, s.learning_rate = 1e-5 / 3, s.hash = UINT64_MAX, s.tokens = UINT64_C(1) << 53;
+    s.loss_scale = 0x1p24, s.epoch = 1.0 / 3, s.learning_rate = 1e-5 / 3, s.hash = UINT64_MAX, s.tokens = UINT64_C(1) << 53;
     CHECK(log_step(l, &s, true, &e) == 0);
     const char *want =
         "{\"step\":2,\"stage\":\"two\\t\\\"\\\\\",\"epoch\":0.333333333333333,\"loss\":null,\"grad_norm\":null,"
         "\"learning_rate\":3.3333333333333333e-06,\"conversations\":4,\"tokens\":9007199254740992,"
         "\"trained_tokens\":20,\"seconds\":0,\"tokens_per_second\":null,\"sources\":{\"math\":{"
-        "\"conversations\":3,\"trained_tokens\":20,\"loss\":2.5}},\"hash\":\"ffffffffffffffff\","
+        "\"conversations\":3,\"trained_tokens\":20,\"loss\":2.5}},\"loss_scale\":16777216,\"hash\":\"ffffffffffffffff\","
         "\"skipped\":true}";
     cJSON *json = json_read_text("line", log_last(l), strlen(log_last(l)), &e);
     CHECK_SAY(json != NULL, "%s", e.text);
@@ -183,7 +183,7 @@ static void test_lines(void)
         "step 1/300  general  epoch 0.10  loss 2.3457  grad_norm 1.5  learning_rate 2e-05  4000 tokens/s\n"
         "step 2/300  two\t\"\\  epoch 0.33  loss nan  grad_norm inf  learning_rate 3.33e-06  nan tokens/s  skipped: "
         "its "
-        "gradient is not finite\n"
+        "gradient is not finite (loss scale 16777216)\n"
         "step 3  general  eval: math loss 1.2500 score 0.5, code loss nan\n"
         "step 3  general  eval: math loss 1.2500\n");
     free(text);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "commands/common.h"
+#include "graph/coopmat.h"
 #include "formats/json_file.h"
 
 #include <stdlib.h>
@@ -89,6 +90,7 @@ int evaluator_open(struct evaluator *v, struct bundle *bundle, struct gpu *gpu, 
 {
     *v = (struct evaluator){.bundle = bundle, .gpu = gpu};
     struct limits limits = limits_of(gpu_info(gpu));
+    limits.products = products_best(gpu_info(gpu));
     struct blueprint_options o = {.positions = longest, .storage = storage, .optimizer = OPTIMIZER_NONE};
     if (blueprint_choose(&v->blueprint, &bundle->model, &limits, &o, false, 0, e)) return -1;
     v->session = session_open(&v->blueprint, &bundle->model, gpu, e);
@@ -109,6 +111,7 @@ int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum s
 {
     *w = (struct writer){0};
     struct limits limits = limits_of(gpu_info(gpu));
+    limits.products = products_best(gpu_info(gpu));
     struct generation_options o = generation_choose(&bundle->model, &limits, storage, capacity, most);
     if (generation_make(&w->generation, &bundle->model, &limits, &o, e)) return -1;
     w->engine = engine_open(gpu, &w->generation.graph[GENERATION_READ], OPTIMIZER_NONE, e);

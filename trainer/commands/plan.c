@@ -3,6 +3,7 @@
 // plan: what a config would do: stages, rows, tokens, steps, memory; without a device too.
 #include "commands/common.h"
 #include "commands/list.h"
+#include "graph/coopmat.h"
 #include "train/run.h"
 
 #include <cjson/cJSON.h>
@@ -123,6 +124,7 @@ int command_plan(const struct command *c, int argc, char **argv)
             cJSON_AddNumberToObject(out, "micro_batch_tokens", blueprint.options.budget);
             cJSON_AddBoolToObject(out, "gradient_checkpointing", blueprint.options.checkpoint);
             cJSON_AddStringToObject(out, "precision", storage_name(blueprint.options.storage));
+            cJSON_AddStringToObject(out, "matmul_precision", products_name(blueprint.limits.products));
             cJSON_AddStringToObject(out, "device", found ? info.name : "none: limits of a common GPU");
             cJSON *memory = cJSON_AddObjectToObject(out, "memory");
             cJSON_AddNumberToObject(memory, "weights", (double)m->weights);
@@ -134,9 +136,9 @@ int command_plan(const struct command *c, int argc, char **argv)
             print_json(out);
         } else {
             print_stages(&data);
-            printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products f32, saved as %s\n",
+            printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products %s, saved as %s\n",
                 (double)blueprint.layout.parameters * 1e-6, (double)blueprint.layout.trainable * 1e-6,
-                storage_name(blueprint.options.storage), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
+                storage_name(blueprint.options.storage), products_name(blueprint.limits.products), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
             printf("device: %s\n", found ? info.name : "none found; limits of a common GPU");
             printf("micro-batches of %u tokens%s\n", blueprint.options.budget,
                 blueprint.options.checkpoint ? ", layers recomputed" : "");

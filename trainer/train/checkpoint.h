@@ -14,6 +14,7 @@
 #define PUMICE_CHECKPOINT_H
 
 #include "train/bundle.h"
+#include "train/loss_scale.h"
 
 struct run_state {
     uint64_t step;      // optimizer steps finished, of all stages
@@ -23,7 +24,8 @@ struct run_state {
     // Decisions made from measurements and limits, which a resumed run keeps.
     uint32_t budget;
     bool recompute;
-    char storage[8];
+    char storage[8], products[8]; // products: "f32" in a checkpoint that does not say
+    struct loss_scale loss_scale;
     // Where it ran: on another one the bits differ.
     char device[256], driver[288];
     uint64_t *digests; // (digest_count) of each stage's manifest; owned by whoever made the struct

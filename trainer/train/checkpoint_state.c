@@ -139,6 +139,9 @@ int checkpoint_state_write(const char *folder, const struct run_state *state, st
     cJSON_AddNumberToObject(json, "budget", state->budget);
     cJSON_AddBoolToObject(json, "recompute", state->recompute);
     cJSON_AddStringToObject(json, "storage", state->storage);
+    cJSON_AddStringToObject(json, "products", state->products);
+    cJSON_AddNumberToObject(json, "loss_scale", state->loss_scale.scale);
+    cJSON_AddNumberToObject(json, "loss_scale_good", state->loss_scale.good);
     cJSON_AddStringToObject(json, "device", state->device);
     cJSON_AddStringToObject(json, "driver", state->driver);
     cJSON *digests = cJSON_AddArrayToObject(json, "digests");
@@ -212,6 +215,24 @@ static void take_text(struct reader *r, const char *key, char *out, size_t bytes
         strcpy(out, item->valuestring);
 }
 
+// Checkpoints of earlier versions have none of these: products were f32 then.
+static void take_products(struct reader *r, struct run_state *state)
+{
+    strcpy(state->products, "f32");
+    state->loss_scale = (struct loss_scale){0};
+    if (r->status || !cJSON_GetObjectItemCaseSensitive(r->json, "products")) return;
+    take_text(r, "products", state->products, sizeof state->products);
+    const cJSON *scale = take(r, "loss_scale", cJSON_Number, "a number");
+    const cJSON *good = take(r, "loss_scale_good", cJSON_Number, "a number");
+    if (r->status) return;
+    double steps = good->valuedouble;
+    state->loss_scale.scale = scale->valuedouble;
+    state->loss_scale.good = steps >= 0 && steps < LOSS_SCALE_INTERVAL ? (uint32_t)steps : LOSS_SCALE_INTERVAL;
+    if (state->loss_scale.good != steps || !loss_scale_valid(&state->loss_scale))
+        r->status = error_set(r->e, "%s: \"loss_scale\" %g with \"loss_scale_good\" %g is no state that a run can be in", r->path,
+            scale->valuedouble, steps);
+}
+
 static void take_digests(struct reader *r, struct run_state *state)
 {
     const cJSON *list = take(r, "digests", cJSON_Array, "a list"), *item;
@@ -270,6 +291,7 @@ static void take_all(struct reader *r, struct run_state *state, struct checkpoin
     item = take(r, "recompute", cJSON_True | cJSON_False, "true or false");
     state->recompute = item && cJSON_IsTrue(item);
     take_text(r, "storage", state->storage, sizeof state->storage);
+    take_products(r, state);
     take_text(r, "device", state->device, sizeof state->device);
     take_text(r, "driver", state->driver, sizeof state->driver);
     take_digests(r, state);

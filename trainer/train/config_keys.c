@@ -105,7 +105,8 @@ const struct config_key config_keys[] = {
     {"precision", KEY_ENUM, RUN(precision), .standard = "\"auto\"", .values = storages,
      .help = "what weights and activations are stored in"},
     {"matmul_precision", KEY_ENUM, RUN(matmul_precision), .standard = "\"auto\"", .values = products,
-     .help = "what matrix products multiply in; sums are f32"},
+     .help = "what matrix products multiply in, with sums in f32; auto on a device with matrix units: bf16, or where it has none "
+             "for that fp16 with loss scaling; else f32"},
     {"gradient_checkpointing", KEY_ENUM, RUN(gradient_checkpointing), .standard = "\"auto\"", .values = choices,
      .resume = RESUME_WARNED,
      .help = "compute activations again in the backward pass, to save memory"},

@@ -104,7 +104,9 @@ static void add_step(struct text *t, const struct log_step *s)
         add_number(t, (double)(float)mean(sum));
         text_print(t, "}");
     }
-    text_print(t, "},\"hash\":\"%016" PRIx64 "\"%s}\n", s->hash, s->skipped ? ",\"skipped\":true" : "");
+    text_print(t, "}");
+    if (s->loss_scale > 0) text_print(t, ",\"loss_scale\":%.17g", s->loss_scale);
+    text_print(t, ",\"hash\":\"%016" PRIx64 "\"%s}\n", s->hash, s->skipped ? ",\"skipped\":true" : "");
 }
 
 // ---- the file ----------------------------------------------------------------------------------------------------
@@ -292,9 +294,11 @@ static void progress(struct log *l, const struct log_step *s)
 
 static void plain(const struct log_step *s)
 {
-    say("step %" PRIu64 "/%" PRIu64 "  %s  epoch %.2f  loss %.4f  grad_norm %.3g  learning_rate %.3g  %.0f tokens/s%s",
+    char scale[64] = "";
+    if (s->skipped && s->loss_scale > 0) snprintf(scale, sizeof scale, " (loss scale %.0f)", s->loss_scale);
+    say("step %" PRIu64 "/%" PRIu64 "  %s  epoch %.2f  loss %.4f  grad_norm %.3g  learning_rate %.3g  %.0f tokens/s%s%s",
         s->step, s->total_steps, s->stage, s->epoch, s->loss, s->grad_norm, s->learning_rate, per_second(s),
-        s->skipped ? "  skipped: its gradient is not finite" : "");
+        s->skipped ? "  skipped: its gradient is not finite" : "", scale);
 }
 
 // ---- TensorBoard -------------------------------------------------------------------------------------------------
@@ -318,6 +322,7 @@ static int step_points(struct log *l, const struct log_step *s, struct error *e)
     if (status == 0) status = point(l, s->step, s->learning_rate, e, "train/learning_rate");
     if (status == 0) status = point(l, s->step, s->epoch, e, "train/epoch");
     if (status == 0) status = point(l, s->step, per_second(s), e, "train/tokens_per_second");
+    if (status == 0 && s->loss_scale > 0) status = point(l, s->step, s->loss_scale, e, "train/loss_scale");
     for (size_t i = 0; i < s->source_count && status == 0; i++) {
         const struct source_sum *sum = &s->sources[i];
         if (!sum->conversations) continue;

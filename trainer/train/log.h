@@ -5,14 +5,15 @@
 // log.jsonl has a JSON object a line. A step:
 //   {"step","stage","epoch","loss","grad_norm","learning_rate","conversations","tokens","trained_tokens","seconds",
 //    "tokens_per_second","sources":{"math":{"conversations","trained_tokens","loss"}},"hash"}
-// and "skipped":true when the optimizer left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score"}}},
+// and "loss_scale" before "hash" where the loss is scaled (loss and grad_norm are not), "skipped":true when the optimizer
+// left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score"}}},
 // without "score" where no metric was asked for. Numbers that are not finite are null. loss and grad_norm have the
 // fewest digits that give back the same float, the hash is 16 hexadecimal digits.
 //
 // Each line is one write, so that a killed process leaves whole lines; a resumed run cuts the log back to its
 // checkpoint, and every step stands there exactly once.
 //
-// TensorBoard: train/loss, train/grad_norm, train/learning_rate, train/epoch, train/tokens_per_second;
+// TensorBoard: train/loss, train/grad_norm, train/learning_rate, train/epoch, train/tokens_per_second, train/loss_scale;
 // data/<source>/loss, data/<source>/conversations, data/<source>/trained_tokens; eval/<name>_loss, eval/<name>_score.
 #ifndef PUMICE_LOG_H
 #define PUMICE_LOG_H
@@ -31,6 +32,7 @@ struct log_step {
     uint64_t step, total_steps; // from 1, through all stages
     const char *stage;
     double epoch, loss, grad_norm, learning_rate;
+    double loss_scale; // 0: none, and no word of it
     bool skipped;
     uint32_t conversations;
     uint64_t tokens, trained_tokens;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "train/run.h"
 
+#include "graph/coopmat.h"
 #include "train/checkpoint.h"
 #include "train/log.h"
 #include "train/output.h"
@@ -43,21 +44,32 @@ static int check_supported(const struct config *c, struct error *e)
 {
     if (c->finetuning_type == TUNING_LORA)
         return error_set(e, "finetuning_type lora: this version trains all weights; use full");
-    if (c->matmul_precision != PRECISION_AUTO && c->matmul_precision != PRECISION_F32)
-        return error_set(e, "matmul_precision %s: this version's products multiply in f32; use f32 or auto",
-            config_value_name("matmul_precision", c->matmul_precision));
     return 0;
+}
+
+// What products multiply in: what the config asks for, where the device can, or what suits the device. Without a device
+// (a plan for another machine) what is asked for is taken on trust.
+static int choose_products(enum products *products, const struct config *c, const struct gpu_info *info, struct error *e)
+{
+    *products = c->matmul_precision == PRECISION_BF16   ? PRODUCTS_BF16
+                : c->matmul_precision == PRECISION_FP16 ? PRODUCTS_FP16
+                : c->matmul_precision == PRECISION_F32  ? PRODUCTS_F32
+                                                        : products_best(info);
+    if (!info || products_can(info, *products)) return 0;
+    return error_set(e, "matmul_precision %s: %s has no matrix units that multiply %s with sums in f32; use auto or f32 "
+        "(`pumice devices` lists what there is)", products_name(*products), info->name, products_name(*products));
 }
 
 int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
     const struct limits *limits, struct error *e)
 {
+    struct limits own = *limits;
     struct blueprint_options o = blueprint_options_of(c, d, &bundle->model, limits);
-    if (check_supported(c, e)) return -1;
+    if (check_supported(c, e) || choose_products(&own.products, c, limits->info, e)) return -1;
     if (o.budget && o.budget < d->longest)
         return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
             d->longest);
-    return blueprint_choose(b, &bundle->model, limits, &o, c->gradient_checkpointing == CHOICE_AUTO, d->step_tokens, e);
+    return blueprint_choose(b, &bundle->model, &own, &o, c->gradient_checkpointing == CHOICE_AUTO, d->step_tokens, e);
 }
 
 // ---- interruption ------------------------------------------------------------------------------------------------
@@ -85,6 +97,7 @@ struct run {
     struct stage_cursor cursor;
     uint64_t saved;      // step of the newest checkpoint, UINT64_MAX: none
     double step_began;   // clock
+    bool said_lowest;    // that lowering the loss scale no longer helps
     struct source_sum *sums; // (sources)
     const char **names;      // (sources)
 };
@@ -208,18 +221,24 @@ static int step(struct run *r, const struct stage_step *at, bool last, struct er
     struct step_settings settings = {.optimizer = s->optim == OPTIM_SGD ? OPTIMIZER_SGD : OPTIMIZER_ADAMW, .learning_rate = rate,
         .beta1 = s->adam_beta1, .beta2 = s->adam_beta2, .epsilon = s->adam_epsilon, .weight_decay = s->weight_decay,
         .max_norm = s->max_grad_norm, .dropout = at->step >= s->dropout_start_step ? s->dropout : 0,
-        .update = r->state.update + 1, .seed = c->seed, .step = r->state.step, .packing = c->packing};
+        .update = r->state.update + 1, .seed = c->seed, .step = r->state.step, .loss_scale = r->state.loss_scale.scale,
+        .packing = c->packing};
     memset(r->sums, 0, c->source_count * sizeof *r->sums);
     struct step_outcome out;
     session_step(r->session, items, at->count, &settings, &out, r->sums);
     free(items);
     r->state.step++;
     if (!out.skipped) r->state.update++;
+    if (!loss_scale_step(&r->state.loss_scale, out.skipped) && !r->said_lowest) {
+        say("step %llu is not finite though the loss is no longer scaled: numbers beyond fp16's largest, 65504, in the forward pass, "
+            "or a run that diverges; matmul_precision bf16 and f32 have no such limit", (unsigned long long)r->state.step);
+        r->said_lowest = true;
+    }
     r->state.hash = fnv1a(fnv1a(r->state.hash, &out.loss, sizeof out.loss), &out.grad_norm, sizeof out.grad_norm);
     double now = clock_seconds();
     const struct log_step line = {.step = r->state.step, .stage = stage->name,
         .epoch = (double)(at->step + 1) / (double)stage->steps_per_epoch, .loss = (double)out.loss, .grad_norm = (double)out.grad_norm,
-        .learning_rate = rate, .skipped = out.skipped, .conversations = at->count, .tokens = out.tokens,
+        .learning_rate = rate, .loss_scale = settings.loss_scale, .skipped = out.skipped, .conversations = at->count, .tokens = out.tokens,
         .trained_tokens = out.trained, .seconds = now - r->step_began, .sources = r->sums, .source_names = r->names,
         .source_count = c->source_count, .hash = r->state.hash, .total_steps = r->data.stages.steps};
     r->step_began = now;
@@ -322,6 +341,11 @@ static int make_blueprint(struct run *r, bool resumed, struct error *e)
             r->state.hash = FNV_START;
         }
         o.storage = strcmp(r->state.storage, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
+        for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
+            if (strcmp(r->state.products, products_name(p)) == 0) limits.products = p;
+        if (!products_can(info, limits.products))
+            return error_set(e, "the run was begun with products in %s, and %s has no matrix units for them; resume it on a device "
+                "that has, or start a new run with matmul_precision f32", r->state.products, info->name);
         o.checkpoint = r->state.recompute;
         if (!o.budget) o.budget = r->state.budget < r->data.longest ? (r->data.longest + 15) / 16 * 16 : r->state.budget;
         if (blueprint_choose(&r->blueprint, &r->bundle.model, &limits, &o, false, 0, e)) return -1;
@@ -331,6 +355,8 @@ static int make_blueprint(struct run *r, bool resumed, struct error *e)
     r->state.budget = r->blueprint.options.budget;
     r->state.recompute = r->blueprint.options.checkpoint;
     snprintf(r->state.storage, sizeof r->state.storage, "%s", r->blueprint.options.storage == STORAGE_BF16 ? "bf16" : "f32");
+    snprintf(r->state.products, sizeof r->state.products, "%s", products_name(r->blueprint.limits.products));
+    if (!resumed && r->blueprint.limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
     snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
     snprintf(r->state.driver, sizeof r->state.driver, "%s", info->driver);
     return 0;
@@ -358,8 +384,9 @@ static int start(struct run *r, bool resume, struct error *e)
         make_blueprint(r, found, e) || write_manifests(r, found, e) ? -1 : 0;
     if (status == 0) {
         const struct blueprint_options *o = &r->blueprint.options;
-        say("%.1f million parameters; storage %s, products f32, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
-            (double)r->blueprint.layout.parameters * 1e-6, r->state.storage, c->save_dtype == PRECISION_F32 ? "f32" : "bf16", o->budget,
+        say("%.1f million parameters; storage %s, products %s%s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
+            (double)r->blueprint.layout.parameters * 1e-6, r->state.storage, r->state.products,
+            r->state.loss_scale.scale > 0 ? " with loss scaling" : "", c->save_dtype == PRECISION_F32 ? "f32" : "bf16", o->budget,
             o->checkpoint ? ", layers recomputed" : "", (double)r->blueprint.memory.total * 1e-9);
         r->session = session_open(&r->blueprint, &r->bundle.model, r->gpu, e);
         if (!r->session) status = -1;
@@ -381,7 +408,8 @@ static int start(struct run *r, bool resume, struct error *e)
 int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_outcome *out, struct error *e)
 {
     *out = (struct run_outcome){0};
-    if (check_supported(c, e)) return -1; // before anything is written
+    enum products products;
+    if (check_supported(c, e) || choose_products(&products, c, gpu_info(gpu), e)) return -1; // before anything is written
     struct run r = {.config = c, .gpu = gpu};
     stop_asked = 0;
     struct sigaction action = {.sa_handler = ask_stop}, old_int, old_term;

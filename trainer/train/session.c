@@ -211,13 +211,18 @@ static void live_batch(struct live_block *live, const struct micro_batch *m)
         .gradient_scale = 1};
 }
 
+static double scale_of(const struct step_settings *settings)
+{
+    return settings->loss_scale > 0 ? settings->loss_scale : 1;
+}
+
 // The live block of a training micro-batch; `trained` tokens of the whole step.
 static void live_train(struct live_block *live, const struct micro_batch *m, const struct step_settings *settings, bool first,
     uint64_t trained)
 {
     live_batch(live, m);
     live->first = first;
-    live->loss_scale = (float)(1.0 / (double)(trained ? trained : 1));
+    live->loss_scale = (float)(scale_of(settings) / (double)(trained ? trained : 1));
     live->seed_low = (uint32_t)settings->seed;
     live->seed_high = (uint32_t)(settings->seed >> 32);
     live->step = (uint32_t)settings->step;
@@ -227,7 +232,7 @@ static void live_train(struct live_block *live, const struct micro_batch *m, con
 static void live_update(struct live_block *live, const struct step_settings *settings)
 {
     double t = (double)settings->update;
-    *live = (struct live_block){.gradient_scale = 1,
+    *live = (struct live_block){.gradient_scale = (float)(1 / scale_of(settings)),
         .learning_rate = (float)settings->learning_rate,
         .beta1 = (float)settings->beta1,
         .beta2 = (float)settings->beta2,

@@ -59,6 +59,7 @@ struct step_settings {
     double learning_rate, beta1, beta2, epsilon, weight_decay, max_norm, dropout;
     uint64_t update;     // counts the optimizer's updates from 1: bias correction
     uint64_t seed, step; // keys of dropout
+    double loss_scale;   // loss_scale.h, a power of two; 0: none
     bool packing;
 };
 
