@@ -156,7 +156,7 @@ struct rope_args {
 // (writes the K and V columns; loops the query heads of the group in order).
 // Dropout of the probabilities (live.dropout > 0, constant DROPOUT 1) needs conversation and position (see dropout);
 // bindings 7 conversation, 8 positions there, 5 and 6 in attention_forward: bound always. Constants: 2 HEAD_DIM,
-// 3 DROPOUT, 4 DEAL, 5 BLOCK, 6 SPLIT (attention.glsl), for attention_cache too. Groups: ceil(T / (GROUP / SPLIT)) for
+// 3 DROPOUT, 4 DEAL, 5 BLOCK, 6 SPLIT (attention.glsl), for attention_cache too. attention_*_wide: the same. Groups: ceil(T / (GROUP / SPLIT)) for
 // each head, for each key head in attention_dkv; attention_cache one a row and head; attention_delta lanes of (row, head).
 struct attention_args {
     uint rows, heads, kv_heads;

@@ -34,7 +34,30 @@ uint first_key(uint start, uint t, uint window)
 }
 
 // A block of streamed rows: FETCH brings this lane's share (nothing without DEAL), SPREAD calls USE(i, x) for every vec4 i
-// that the lane holds, x[j] being the same vec4 of the row that begins at vec4 at[j].
+// that the lane holds, x[j] being the same vec4 of the row that begins at vec4 at[j]. With ADDRESSES all lanes read through
+// addresses.
+#ifdef ADDRESSES
+#include "wide.glsl"
+#define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
+#define FETCH(share, name, b, at)                                                                                      \
+    Word share[BLOCK];                                                                                                 \
+    [[unroll]] for (uint j = 0; j < BLOCK; j++)                                                                        \
+        share[j] = Word(addresses[b - 1]) + in_words(IS_BF16(b), 4 * at[j]);
+#define SPREAD(share, name, b, at, USE)                                                                                \
+    [[unroll]] for (uint i = 0; i < HELD; i++) {                                                                       \
+        vec4 x[BLOCK];                                                                                                 \
+        [[unroll]] for (uint j = 0; j < BLOCK; j++) x[j] = same4(share[j], i, IS_BF16(b));                             \
+        USE(i, x);                                                                                                     \
+    }
+
+// Vec4 i of the row that begins at `at`, the same for all lanes.
+vec4 same4(Word at, uint i, bool bf16)
+{
+    if (bf16) return bf16_unpack(uvec2(at[2 * i].word, at[2 * i + 1].word));
+    return uintBitsToFloat(uvec4(at[4 * i].word, at[4 * i + 1].word, at[4 * i + 2].word, at[4 * i + 3].word));
+}
+#else
+#define PUSH_ADDRESSES
 #define FETCH(share, name, b, at)                                                                                      \
     vec4 share[LOADS * BLOCK];                                                                                         \
     if (DEAL != 0)                                                                                                     \
@@ -61,6 +84,7 @@ uint first_key(uint start, uint t, uint window)
         for (uint j = 0; j < BLOCK; j++) x[j] = subgroupBroadcast(mine[j], lane);                                      \
         USE(i * GROUP + lane, x);                                                                                      \
     }
+#endif
 
 float sum_products(float sum, vec4 a, vec4 b)
 {

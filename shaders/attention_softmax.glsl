@@ -36,3 +36,10 @@ void gather(uint i, vec4 v[BLOCK])
     for (uint j = 0; j < BLOCK; j++) s += seen[j] ? p[j] * v[j] : vec4(0);
     sum[i] = s;
 }
+
+void gather_all(uint i, vec4 v[BLOCK]) // where every key is seen
+{
+    vec4 s = sum[i] * fade;
+    for (uint j = 0; j < BLOCK; j++) s += p[j] * v[j];
+    sum[i] = s;
+}

@@ -36,44 +36,46 @@ layout(binding = 4, std430) readonly buffer E_wide { float e_f32[]; };
 layout(binding = 4, std430) readonly buffer E_packed { uint e_bf16[]; };
 
 #define NT (LAYOUT == LAYOUT_NT)
+#define TN (LAYOUT == LAYOUT_TN)
 #define U_BF16 (NT ? IS_BF16(2) : IS_BF16(1))
 #define V_BF16 (!NT && IS_BF16(2))
 #define C_BF16 IS_BF16(3)
 #define SUM(r, j) sums[(r) * WIDE + (j)]
 
-Word u_at, v_at;
-uint u_row[ROWS], ldu, ldv; // where each of the tile's rows begins in U
+Word u_at, v_at; // at the tile's first row of U, its first column of V
+uint ldu, ldv;
 float sums[ROWS * WIDE];
 
-// V's columns of the tile at k.
-void load_v(uint k, out float v[WIDE])
+// V's columns of the tile; `at`: where they begin at this k.
+void load_v(Word at, out float v[WIDE])
 {
     if (V_BF16) {
         [[unroll]] for (uint j = 0; j < WIDE; j += 2) {
-            uint words = wide(v_at + (k * ldv + j * GROUP) / 2);
+            uint words = wide(at + j / 2 * GROUP);
             v[j] = half_word(words, false);
             v[j + 1] = half_word(words, true);
         }
     } else {
-        [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_at + (k * ldv + j * GROUP)));
+        [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(at + j * GROUP));
     }
 }
 
-// U's row r of the tile at k; `odd`: whether k is.
-float load_u(uint r, uint k, bool odd)
+// Adds the terms k .. k + steps - 1 (steps even and k too, or one term) to the sums of PART rows.
+void multiply(uint part, uint k, uint steps)
 {
-    uint at = LAYOUT == LAYOUT_TN ? k * ldu + u_row[r] : u_row[r] + k;
-    if (!U_BF16) return uintBitsToFloat(u_at[at].word);
-    return half_word(u_at[at / 2].word, LAYOUT == LAYOUT_TN ? r % 2 == 1 : odd);
-}
-
-void multiply(uint part, uint k, bool odd)
-{
-    float v[WIDE];
-    load_v(k, v);
-    [[unroll]] for (uint r = 0; r < PART; r++) {
-        float u = load_u(part + r, k, odd);
-        [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(part + r, j) += u * v[j];
+    Word u_row[PART];
+    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at + in_words(U_BF16, (part + r) * ldu + k);
+    [[unroll]] for (uint q = 0; q < steps; q++) {
+        Word u_term = u_at + in_words(U_BF16, (k + q) * ldu + part);
+        float v[WIDE];
+        load_v(v_at + in_words(V_BF16, (k + q) * ldv), v);
+        [[unroll]] for (uint r = 0; r < PART; r++) {
+            Word at = TN ? u_term : u_row[r];
+            uint i = TN ? r : q;
+            bool odd = TN || steps > 1 ? i % 2 == 1 : k % 2 == 1;
+            float u = U_BF16 ? half_word(at[i / 2].word, odd) : uintBitsToFloat(at[i].word);
+            [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(part + r, j) += u * v[j];
+        }
     }
 }
 
@@ -110,30 +112,23 @@ void main()
     uint block = GROUP_INDEX / (BLOCK * strips) * BLOCK, here = min(BLOCK, tiles - block);
     uint place = GROUP_INDEX - block * strips, u0 = (block + place % here) * ROWS, v0 = place / here * WIDE * GROUP;
     if (block >= tiles || u0 >= u_live || v0 >= v_live) return;
+    // The last tile begins earlier where it would go beyond the end: some rows are then worked out twice, but written once.
+    uint u_first = min(u0, u_count - ROWS);
     ldu = NT ? args.ldb : args.lda;
     ldv = NT ? args.lda : args.ldb;
     u_at = Word(NT ? addresses[1] : addresses[0]);
     v_at = Word(NT ? addresses[0] : addresses[1]);
-    u_at = u_at + in_words(U_BF16, NT ? args.offset_b : args.offset_a);
+    u_at = u_at + in_words(U_BF16, (NT ? args.offset_b : args.offset_a) + (TN ? u_first : u_first * ldu));
     v_at = v_at + in_words(V_BF16, (NT ? args.offset_a : args.offset_b) + v0);
-    [[unroll]] for (uint r = 0; r < ROWS; r++) {
-        uint row = min(u0 + r, u_live - 1);
-        u_row[r] = LAYOUT == LAYOUT_TN ? row : row * ldu;
-        [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) = 0;
-    }
-    for (uint k0 = 0; k0 + STEPS <= K; k0 += STEPS) {
-        uint k = min(k0, args.k - STEPS);
-        [[unroll]] for (uint part = 0; part < ROWS; part += PART)
-            [[unroll]] for (uint q = 0; q < STEPS; q++) multiply(part, k + q, q % 2 == 1);
-    }
-    for (uint k0 = K / STEPS * STEPS; k0 < K; k0++) {
-        uint k = min(k0, args.k - 1);
-        [[unroll]] for (uint part = 0; part < ROWS; part += PART) multiply(part, k, k % 2 == 1);
-    }
+    [[unroll]] for (uint i = 0; i < ROWS * WIDE; i++) sums[i] = 0;
+    for (uint k = 0; k + STEPS <= K; k += STEPS)
+        [[unroll]] for (uint part = 0; part < ROWS; part += PART) multiply(part, min(k, args.k - STEPS), STEPS);
+    for (uint k = K / STEPS * STEPS; k < K; k++)
+        [[unroll]] for (uint part = 0; part < ROWS; part += PART) multiply(part, min(k, args.k - 1), 1);
     uint lane = gl_SubgroupInvocationID;
     [[unroll]] for (uint r = 0; r < ROWS; r++) {
-        uint u = u0 + r;
-        if (u < u_live) {
+        uint u = u_first + r;
+        if (u >= u0 && u < u_live) {
             [[unroll]] for (uint j = 0; j < WIDE; j++) {
                 uint v = V_BF16 ? v0 + j / 2 * 2 * GROUP + 2 * lane + j % 2 : v0 + j * GROUP + lane;
                 if (v < v_live) {

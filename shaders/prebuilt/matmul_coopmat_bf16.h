@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/matmul_coopmat_bf16.comp.
-// Sources: c32c4a24b879a9733d331c61c8538370f3828c48e10d805eb8d0a1a5d91ef43c
+// Sources: 0a41628c1daf8962675b54fcc5563d0946603c55c4716a2c77533a5dc7e17611
 	// 1116.6.0
 const uint32_t spirv_matmul_coopmat_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000005f6,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/matmul_coopmat_fp16.comp.
-// Sources: b8223317fbcd3bed46a439c28bb035d0d625b6608a485613539bc4fa38399328
+// Sources: b795d8430d17748f2dad49a4d685ae7151e3b47d303d3bfb54afc5f19b5648e0
 	// 1116.6.0
 const uint32_t spirv_matmul_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x00000605,0x00000000,0x00020011,0x00000001,0x00020011,

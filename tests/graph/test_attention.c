@@ -23,6 +23,7 @@ struct shape {
 // Everything a case needs, made once for its four kernels.
 struct state {
     struct shape s;
+    bool wide;        // by the kernels that read through addresses
     uint32_t rows, T; // live, budget
     uint32_t starts[MOST_ROWS], ends[MOST_ROWS], positions[MOST_ROWS], conversation[MOST_ROWS], first[MOST_ROWS],
         last[MOST_ROWS];
@@ -194,7 +195,7 @@ static void forward(struct state *x)
     double *out_bound = doubles(count), *lse_bound = doubles((size_t)H * x->rows);
     reference_attention(x->out, x->lse, out_bound, lse_bound, &x->a);
     struct run r;
-    begin(&r, "attention_forward", x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2);
+    begin(&r, x->wide ? "attention_forward_wide" : "attention_forward", x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2);
     words(x, &r, x->starts);
     struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *out = run_tensor(&r, x->T, H * D);
     struct field *lse = by_head(x, &r, NULL);
@@ -242,7 +243,8 @@ static void backward(struct state *x, bool keys)
     uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
     size_t q_count = (size_t)x->rows * H * D, k_count = (size_t)x->rows * G * D;
     struct run r;
-    begin(&r, keys ? "attention_dkv" : "attention_dq", x,
+    static const char *const names[2][2] = {{"attention_dq", "attention_dkv"}, {"attention_dq_wide", "attention_dkv_wide"}};
+    begin(&r, names[x->wide][keys], x,
         (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
     words(x, &r, keys ? x->ends : x->starts);
     struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *dout = run_tensor(&r, x->T, H * D);
@@ -274,18 +276,27 @@ static void backward(struct state *x, bool keys)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-static void run_shape(struct shape s)
+static void run_kernels(const struct shape *s, bool wide)
 {
-    // Dealing asks for a workgroup that is one subgroup.
-    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group < 8 || run_group > 16) s.deal = 0;
-    if (s.deal) s.split = 1;
     struct state x;
-    state_make(&x, &s);
+    state_make(&x, s);
+    x.wide = wide;
     forward(&x);
     delta(&x);
     backward(&x, false);
     backward(&x, true);
     state_free(&x);
+}
+
+static void run_shape(struct shape s)
+{
+    // Dealing asks for a workgroup that is one subgroup.
+    if (run_group != gpu_info(run_gpu())->subgroup_size || run_group < 8 || run_group > 16) s.deal = 0;
+    if (s.deal) s.split = 1;
+    run_kernels(&s, false);
+    if (!s.deal || !gpu_info(run_gpu())->addresses) return;
+    s.block *= 2;
+    run_kernels(&s, true);
 }
 
 static const struct shape shapes[] = {

@@ -96,6 +96,8 @@ static void add_wide(struct candidates *c)
         if (s->c_bf16 && !s->b_bf16) return; // C's pairs are B's
     }
     uint64_t u = turned ? s->n : s->m, v = turned ? s->m : s->n;
+    bool pairs = turned ? s->c_bf16 : s->layout == LAYOUT_TN && s->a_bf16; // rows of the tile, two in a word
+    if (u < WIDE_ROWS || (pairs && u % 2 != 0)) return;
     uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
     struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .turned = turned,
         .why = "software: a CPU's tiles", .constant_count = 5,
@@ -147,6 +149,8 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 
 // ---- attention ---------------------------------------------------------------------------------------------------
 
+#define WIDE_BLOCK 8 // streamed rows at a time of the attention kernels that read through addresses
+
 // Lanes that share a row of a head: enough that a lane holds at most `most` vec4s of it (2, 3 or 4 such rows for each
 // kernel must fit in registers; 128 of them on the smallest GPUs).
 static uint32_t attention_split(uint32_t head_dim, uint32_t group, uint32_t most)
@@ -167,16 +171,22 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
         call_constant(c, 0); // no dropout
         groups = T * heads;
     }
+    static const char *const wide_names[] = {[ATTENTION_FORWARD] = "attention_forward_wide",
+        [ATTENTION_DQ] = "attention_dq_wide", [ATTENTION_DKV] = "attention_dkv_wide", [ATTENTION_CACHE] = NULL};
+    bool wide = can_deal(limits) && deal && limits->info->addresses && wide_names[kind];
+    if (wide) c->kernel = wide_names[kind];
     c->constants[0] = group;
     c->why = kind == ATTENTION_DELTA ? NULL
+             : wide                  ? "software: streamed rows through addresses"
              : deal                  ? "software: dealt rows"
              : split > 1             ? "lanes share a row, so that it fits in registers"
                                      : "a lane a row";
     if (kind != ATTENTION_DELTA) {
         call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
-        call_constant(c, kind == ATTENTION_FORWARD || (kind == ATTENTION_DQ && deal) ? 4
-                         : kind == ATTENTION_CACHE                                   ? 1
-                                                                                     : 2);
+        call_constant(c, wide                                                          ? WIDE_BLOCK
+                         : kind == ATTENTION_FORWARD || (kind == ATTENTION_DQ && deal) ? 4
+                         : kind == ATTENTION_CACHE                                     ? 1
+                                                                                       : 2);
         call_constant(c, split);
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);

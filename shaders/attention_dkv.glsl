@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+//
+// attention_dkv: the gradients of keys and values, from all query heads of the key's group, one after the other. With P
+// and dP as in attention_dq: dV = sum_t P dout (P through dropout's mask), dK = scale sum_t P (dP - delta) Q. Lanes
+// hold rows of one key head; the queries that see them stream by.
+#include "attention.glsl"
+
+layout(push_constant) uniform Push {
+    attention_args args;
+    PUSH_ADDRESSES
+};
+layout(binding = 1, std430) readonly buffer Ends {
+    uint ends[];
+};
+TENSOR_IN(2, qkv)
+TENSOR_IN(3, dout)
+layout(binding = 4, std430) readonly buffer Lse {
+    float lse[];
+};
+layout(binding = 5, std430) readonly buffer Delta {
+    float delta[];
+};
+TENSOR(6, dqkv)
+layout(binding = 7, std430) readonly buffer Conversation {
+    uint conversation[];
+};
+layout(binding = 8, std430) readonly buffer Positions {
+    uint positions[];
+};
+
+vec4 k[HELD], v[HELD], dk[HELD], dv[HELD];
+float p[BLOCK], dp[BLOCK];
+bool seen[BLOCK];
+
+void score(uint i, vec4 q[BLOCK])
+{
+    for (uint j = 0; j < BLOCK; j++) p[j] = sum_products(p[j], k[i], q[j]);
+}
+
+void weigh(uint i, vec4 dy[BLOCK])
+{
+    for (uint j = 0; j < BLOCK; j++) dp[j] = sum_products(dp[j], v[i], dy[j]);
+}
+
+void gather_v(uint i, vec4 dy[BLOCK])
+{
+    vec4 s = dv[i];
+    for (uint j = 0; j < BLOCK; j++) s += seen[j] ? p[j] * dy[j] : vec4(0);
+    dv[i] = s;
+}
+
+void gather_k(uint i, vec4 q[BLOCK])
+{
+    vec4 s = dk[i];
+    for (uint j = 0; j < BLOCK; j++) s += seen[j] ? dp[j] * q[j] : vec4(0);
+    dk[i] = s;
+}
+
+void gather_v_all(uint i, vec4 dy[BLOCK]) // where every query sees every key
+{
+    vec4 s = dv[i];
+    for (uint j = 0; j < BLOCK; j++) s += p[j] * dy[j];
+    dv[i] = s;
+}
+
+void gather_k_all(uint i, vec4 q[BLOCK])
+{
+    vec4 s = dk[i];
+    for (uint j = 0; j < BLOCK; j++) s += dp[j] * q[j];
+    dk[i] = s;
+}
+
+void main()
+{
+    uint blocks = (args.rows + LINES - 1) / LINES, g = GROUP_INDEX / blocks;
+    uint row = row_block(GROUP_INDEX % blocks, blocks) * LINES;
+    uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
+    if (g >= args.kv_heads || row >= rows) return;
+    uint s = min(row + LINE, rows - 1), last = min(row + LINES, rows) - 1, heads = args.heads / args.kv_heads;
+    uint my_end = args.window > 0 ? min(ends[s], s + args.window) : ends[s];
+    uint end = args.window > 0 ? min(ends[last], last + args.window) : ends[last];
+    // Queries from `last` up to here see every lane's key.
+    uint end_of_all = args.window > 0 ? min(ends[row], row + args.window) : ends[row];
+    uint k_at = (s * args.ld_qkv + args.offset_k + g * HEAD_DIM) / 4 + PART;
+    uint v_at = (s * args.ld_qkv + args.offset_v + g * HEAD_DIM) / 4 + PART;
+    for (uint i = 0; i < HELD; i++) {
+        k[i] = LOAD4(qkv, 2, k_at + i * SPLIT) * args.scale;
+        v[i] = LOAD4(qkv, 2, v_at + i * SPLIT);
+        dk[i] = dv[i] = vec4(0);
+    }
+    for (uint head = 0; head < heads; head++) {
+        uint h = g * heads + min(head, heads - 1);
+        for (uint t = row; t < end; t += BLOCK) {
+            uint q_at[BLOCK], dy_at[BLOCK];
+            for (uint j = 0; j < BLOCK; j++) {
+                uint tj = min(t + j, end - 1);
+                q_at[j] = (tj * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4;
+                dy_at[j] = (tj * args.ld_out + h * HEAD_DIM) / 4;
+                seen[j] = t + j >= s && t + j < my_end;
+                p[j] = dp[j] = 0;
+            }
+            FETCH(q_share, qkv, 2, q_at)
+            SPREAD(q_share, qkv, 2, q_at, score)
+            FETCH(dy_share, dout, 3, dy_at)
+            SPREAD(dy_share, dout, 3, dy_at, weigh)
+            whole(p);
+            whole(dp);
+            for (uint j = 0; j < BLOCK; j++) {
+                uint tj = min(t + j, end - 1);
+                float factor = 1;
+                if (DROPOUT != 0 && live.dropout > 0)
+                    factor = dropout_factor(conversation[tj], positions[tj], positions[s], h, args.layer);
+                p[j] = exp(clamp(p[j] - lse[h * args.ld_lse + tj], -100.0, 0.0));
+                dp[j] = p[j] * (dp[j] * factor - delta[h * args.ld_lse + tj]);
+                p[j] *= factor;
+            }
+            if (t >= last && t + BLOCK <= end_of_all) {
+                SPREAD(dy_share, dout, 3, dy_at, gather_v_all)
+                SPREAD(q_share, qkv, 2, q_at, gather_k_all)
+            } else {
+                SPREAD(dy_share, dout, 3, dy_at, gather_v)
+                SPREAD(q_share, qkv, 2, q_at, gather_k)
+            }
+        }
+    }
+    if (row + LINE >= rows) return;
+    for (uint i = 0; i < HELD; i++) {
+        STORE4(dqkv, 6, k_at + i * SPLIT, dk[i] * args.scale);
+        STORE4(dqkv, 6, v_at + i * SPLIT, dv[i]);
+    }
+}
