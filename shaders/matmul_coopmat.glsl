@@ -4,7 +4,9 @@
 // file names HALF, the operands' type of 16 bits, and half_pack, which rounds four numbers to it; sums are f32. A workgroup
 // of WAVES_M x WAVES_N subgroups owns a tile of C, each subgroup FRAGS_M x FRAGS_N fragments of it. The tile's part of A
 // and B for the next STEPS fragments of k comes through registers, asked for before the products of the step at hand, into
-// workgroup memory. There it lies as in memory, so that all copies are of 16 bytes, and the matrix loads transpose.
+// workgroup memory. There it lies as in memory, so that all copies are of 16 bytes, and the matrix loads transpose; or, with
+// TURN, operands whose rows k walks are turned on the way, two rows at a time: matrix loads across rows are of two bytes
+// each on many devices.
 //
 // Numbers stored otherwise are rounded to HALF on the way. What fp16 cannot hold becomes an infinity, so that it shows.
 // One element's sum runs over the fragments of k in order; within a fragment the device has an order of its own.
@@ -29,6 +31,7 @@ layout(constant_id = 12) const uint FRAGS_M = 2;
 layout(constant_id = 13) const uint FRAGS_N = 2;
 layout(constant_id = 14) const uint STEPS = 2;
 layout(constant_id = 15) const uint CUT = 3; // bit 0: k may be no multiple of K STEPS (a live k never need be); 1: n of 4
+layout(constant_id = 16) const uint TURN = 0;
 #define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
 #define CUT_N ((CUT & 2u) != 0u)
 #define BAND 8u // tiles of C are worked on in bands of so many rows of tiles, so that caches keep what neighbours read
@@ -46,19 +49,23 @@ layout(binding = 2, std430) readonly buffer B_words {
 TENSOR(3, c)
 TENSOR_IN(4, e)
 
-// Of an operand's tile: does k walk its rows (else it runs along them); rows; groups of eight elements in a row, and one
-// more, which keeps neighbouring rows in different banks; all groups; how many a lane copies; words in memory of a group.
+// Of an operand's tile in memory: does k walk its rows (else it runs along them), and is it turned; rows; groups of eight
+// elements in a row; all groups; how many a lane copies (of turned ones pairs, from two rows); words of a group. Of the tile
+// in workgroup memory: groups from row to row, one more than a row has, for the banks' sake.
 const bool A_BY_K = LAYOUT == LAYOUT_TN, B_BY_K = LAYOUT != LAYOUT_NT;
+const bool A_TURNED = A_BY_K && TURN != 0, B_TURNED = B_BY_K && TURN != 0;
 const uint TILE_M = M * FRAGS_M * WAVES_M, TILE_N = N * FRAGS_N * WAVES_N, TILE_K = K * STEPS;
-const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_WIDE = (A_BY_K ? TILE_M : TILE_K) / 8, A_STRIDE = A_WIDE + 1;
-const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_WIDE = (B_BY_K ? TILE_N : TILE_K) / 8, B_STRIDE = B_WIDE + 1;
-const uint A_ALL = A_ROWS * A_WIDE, A_COPIES = (A_ALL + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
-const uint B_ALL = B_ROWS * B_WIDE, B_COPIES = (B_ALL + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_WIDE = (A_BY_K ? TILE_M : TILE_K) / 8, A_ALL = A_ROWS * A_WIDE;
+const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_WIDE = (B_BY_K ? TILE_N : TILE_K) / 8, B_ALL = B_ROWS * B_WIDE;
+const uint A_PAIR = A_TURNED ? 2 : 1, A_COPIES = A_PAIR * ((A_ALL / A_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x);
+const uint B_PAIR = B_TURNED ? 2 : 1, B_COPIES = B_PAIR * ((B_ALL / B_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x);
+const uint A_STRIDE = (A_TURNED ? TILE_K / 8 : A_WIDE) + 1, B_STRIDE = (B_TURNED ? TILE_K / 8 : B_WIDE) + 1;
 const uint A_WORDS = (STORE & 2u) != 0u ? 1 : 2, B_WORDS = (STORE & 4u) != 0u ? 1 : 2;
-const int A_LAYOUT = A_BY_K ? gl_CooperativeMatrixLayoutColumnMajor : gl_CooperativeMatrixLayoutRowMajor;
-const int B_LAYOUT = B_BY_K ? gl_CooperativeMatrixLayoutRowMajor : gl_CooperativeMatrixLayoutColumnMajor;
+const bool A_ACROSS = A_BY_K && !A_TURNED, B_ACROSS = B_BY_K && !B_TURNED; // k walks the rows in workgroup memory too
+const int A_LAYOUT = A_ACROSS ? gl_CooperativeMatrixLayoutColumnMajor : gl_CooperativeMatrixLayoutRowMajor;
+const int B_LAYOUT = B_ACROSS ? gl_CooperativeMatrixLayoutRowMajor : gl_CooperativeMatrixLayoutColumnMajor;
 // Workgroup memory: the tile of A, then that of B; in the end a fragment of C for each subgroup, in f32.
-const uint B_TILE = A_ROWS * A_STRIDE, AB = B_TILE + B_ROWS * B_STRIDE;
+const uint B_TILE = (A_TURNED ? TILE_M : A_ROWS) * A_STRIDE, AB = B_TILE + (B_TURNED ? TILE_N : B_ROWS) * B_STRIDE;
 const uint C_STRIDE = N / 4 + 1, C = WAVES_M * WAVES_N * M * C_STRIDE;
 shared uvec4 tiles[AB > C ? AB : C];
 
@@ -67,10 +74,19 @@ uint a_from[A_COPIES], b_from[B_COPIES]; // what each copied group adds to its o
 uvec4 a_next[A_COPIES * A_WORDS], b_next[B_COPIES * B_WORDS];
 coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sums[FRAGS_M * FRAGS_N];
 
-// Where a copied group begins: `index` counts the tile's groups, k0 is the tile's first term. By k a row, else a group.
-uint k_of(bool by_k, uint index, uint wide, uint k0)
+// Row and group, within the tile, of this lane's copy s. Lanes follow each other along rows; of turned pairs four do, then
+// they go on to the next two rows, whose words lie side by side in workgroup memory.
+uvec2 place_of(bool turned, uint s, uint rows, uint wide)
 {
-    return by_k ? k0 + index / wide : k0 / 8 + index % wide;
+    if (!turned) return uvec2((LANE + s * GROUP) / wide, (LANE + s * GROUP) % wide);
+    uint q = LANE + s / 2 * GROUP, run = wide % 4 == 0 ? 4 : 1, pairs = q / run;
+    return uvec2(pairs % (rows / 2) * 2 + s % 2, pairs / (rows / 2) * run + q % run);
+}
+
+// Where its terms begin, by k a row, else a group; k0 is the tile's first term.
+uint k_of(bool by_k, uvec2 at, uint k0)
+{
+    return by_k ? k0 + at.x : k0 / 8 + at.y;
 }
 
 // Beyond the last term the last one is read again: against zeros, or to be taken out below.
@@ -79,29 +95,28 @@ uint k_clamped(bool by_k, uint k)
     return CUT_K ? min(k, by_k ? live_k - 1 : (live_k - 1) / 8) : k;
 }
 
-uint from(bool by_k, uint index, uint wide, uint first, uint count, uint offset, uint ld)
+uint from(bool by_k, uvec2 at, uint first, uint count, uint offset, uint ld)
 {
-    return by_k ? offset / 8 + min(first / 8 + index % wide, (count - 1) / 8)
-                : (offset + min(first + index / wide, count - 1) * ld) / 8;
+    return by_k ? offset / 8 + min(first / 8 + at.y, (count - 1) / 8) : (offset + min(first + at.x, count - 1) * ld) / 8;
 }
 
-// Does this lane make its copy s? Where lanes and groups divide evenly the compiler knows.
-bool copies(uint s, uint all)
+// Is copy s of this lane one of the tile? Where lanes and groups divide evenly the compiler knows.
+bool copies(uint s, uint pair, uint all)
 {
-    return (s + 1) * GROUP <= all || LANE + s * GROUP < all;
+    return (s / pair + 1) * GROUP * pair <= all || (LANE + s / pair * GROUP) * pair < all;
 }
 
 void fetch(uint k0)
 {
     [[unroll]] for (uint s = 0; s < A_COPIES; s++)
-        if (copies(s, A_ALL)) {
-            uint k = k_clamped(A_BY_K, k_of(A_BY_K, LANE + s * GROUP, A_WIDE, k0));
+        if (copies(s, A_PAIR, A_ALL)) {
+            uint k = k_clamped(A_BY_K, k_of(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), k0));
             uint at = A_WORDS * (a_from[s] + (A_BY_K ? k * (args.lda / 8) : k));
             [[unroll]] for (uint w = 0; w < A_WORDS; w++) a_next[s * A_WORDS + w] = a_words[at + w];
         }
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
-        if (copies(s, B_ALL)) {
-            uint k = k_clamped(B_BY_K, k_of(B_BY_K, LANE + s * GROUP, B_WIDE, k0));
+        if (copies(s, B_PAIR, B_ALL)) {
+            uint k = k_clamped(B_BY_K, k_of(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), k0));
             uint at = B_WORDS * (b_from[s] + (B_BY_K ? k * (args.ldb / 8) : k));
             [[unroll]] for (uint w = 0; w < B_WORDS; w++) b_next[s * B_WORDS + w] = b_words[at + w];
         }
@@ -124,20 +139,44 @@ uvec4 cut(bool by_k, uvec4 v, uint k)
     return mix(uvec4(0), v, lessThan(element, uvec4(live_k)));
 }
 
+// Group at.y of two rows of k becomes a word of each of eight rows.
+void turn(uint tile, uint stride, uvec2 at, uvec4 even, uvec4 odd)
+{
+    uint home = tile + 8 * at.y * stride + at.x / 8;
+    [[unroll]] for (uint i = 0; i < 4; i++) {
+        tiles[home + 2 * i * stride][at.x / 2 % 4] = (even[i] & 0xffffu) | (odd[i] << 16);
+        tiles[home + (2 * i + 1) * stride][at.x / 2 % 4] = (even[i] >> 16) | (odd[i] & 0xffff0000u);
+    }
+}
+
+uvec4 a_half(uint s, uvec2 at, uint k0)
+{
+    uvec4 v = half_of(a_next[s * A_WORDS], a_next[s * A_WORDS + A_WORDS - 1], A_WORDS == 1);
+    return cut(A_BY_K, v, k_of(A_BY_K, at, k0));
+}
+
+uvec4 b_half(uint s, uvec2 at, uint k0)
+{
+    uvec4 v = half_of(b_next[s * B_WORDS], b_next[s * B_WORDS + B_WORDS - 1], B_WORDS == 1);
+    return B_BY_K ? v : cut(false, v, k_of(false, at, k0)); // by k, A's zeros are enough
+}
+
 void place(uint k0)
 {
-    [[unroll]] for (uint s = 0; s < A_COPIES; s++) {
-        uint index = LANE + s * GROUP;
-        uvec4 v = half_of(a_next[s * A_WORDS], a_next[s * A_WORDS + A_WORDS - 1], A_WORDS == 1);
-        v = cut(A_BY_K, v, k_of(A_BY_K, index, A_WIDE, k0));
-        if (copies(s, A_ALL)) tiles[index / A_WIDE * A_STRIDE + index % A_WIDE] = v;
-    }
-    [[unroll]] for (uint s = 0; s < B_COPIES; s++) {
-        uint index = LANE + s * GROUP;
-        uvec4 v = half_of(b_next[s * B_WORDS], b_next[s * B_WORDS + B_WORDS - 1], B_WORDS == 1);
-        if (!B_BY_K) v = cut(false, v, k_of(false, index, B_WIDE, k0)); // by k, A's zeros are enough
-        if (copies(s, B_ALL)) tiles[B_TILE + index / B_WIDE * B_STRIDE + index % B_WIDE] = v;
-    }
+    [[unroll]] for (uint s = 0; s < A_COPIES; s += A_PAIR)
+        if (copies(s, A_PAIR, A_ALL)) {
+            uvec2 at = place_of(A_TURNED, s, A_ROWS, A_WIDE);
+            uvec4 v = a_half(s, at, k0);
+            if (A_TURNED) turn(0, A_STRIDE, at, v, a_half(s + A_PAIR - 1, at + uvec2(1, 0), k0));
+            else tiles[at.x * A_STRIDE + at.y] = v;
+        }
+    [[unroll]] for (uint s = 0; s < B_COPIES; s += B_PAIR)
+        if (copies(s, B_PAIR, B_ALL)) {
+            uvec2 at = place_of(B_TURNED, s, B_ROWS, B_WIDE);
+            uvec4 v = b_half(s, at, k0);
+            if (B_TURNED) turn(B_TILE, B_STRIDE, at, v, b_half(s + B_PAIR - 1, at + uvec2(1, 0), k0));
+            else tiles[B_TILE + at.x * B_STRIDE + at.y] = v;
+        }
 }
 
 void multiply(uint wave_m, uint wave_n)
@@ -146,12 +185,12 @@ void multiply(uint wave_m, uint wave_n)
         coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b[FRAGS_N];
         [[unroll]] for (uint j = 0; j < FRAGS_N; j++) {
             uint n = (wave_n * FRAGS_N + j) * N, k = q * K;
-            coopMatLoad(b[j], tiles, B_TILE + (B_BY_K ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
+            coopMatLoad(b[j], tiles, B_TILE + (B_ACROSS ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
         }
         [[unroll]] for (uint i = 0; i < FRAGS_M; i++) {
             uint m = (wave_m * FRAGS_M + i) * M, k = q * K;
             coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a;
-            coopMatLoad(a, tiles, A_BY_K ? k * A_STRIDE + m / 8 : m * A_STRIDE + k / 8, A_STRIDE, A_LAYOUT);
+            coopMatLoad(a, tiles, A_ACROSS ? k * A_STRIDE + m / 8 : m * A_STRIDE + k / 8, A_STRIDE, A_LAYOUT);
             [[unroll]] for (uint j = 0; j < FRAGS_N; j++)
                 sums[i * FRAGS_N + j] = coopMatMulAdd(a, b[j], sums[i * FRAGS_N + j]);
         }
@@ -174,16 +213,15 @@ void main()
     uint rows = live_rows(LIVE_M, args.m, args.first_row);
     uint tiles_m = (args.m + TILE_M - 1) / TILE_M, tiles_n = (args.n + TILE_N - 1) / TILE_N;
     uint band = GROUP_INDEX / (BAND * tiles_n) * BAND, inside = GROUP_INDEX % (BAND * tiles_n);
-    if (band >= tiles_m) return;
-    uint high = min(BAND, tiles_m - band);
+    uint high = min(BAND, tiles_m - min(band, tiles_m - 1));
     uint row = (band + inside % high) * TILE_M, column = inside / high * TILE_N;
     if (row >= rows || column >= args.n) return;
 
     live_k = live_rows(LIVE_K, args.k, args.first_row);
     [[unroll]] for (uint s = 0; s < A_COPIES; s++)
-        a_from[s] = from(A_BY_K, LANE + s * GROUP, A_WIDE, row, rows, args.offset_a, args.lda);
+        a_from[s] = from(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), row, rows, args.offset_a, args.lda);
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
-        b_from[s] = from(B_BY_K, LANE + s * GROUP, B_WIDE, column, args.n, args.offset_b, args.ldb);
+        b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
     [[unroll]] for (uint i = 0; i < FRAGS_M * FRAGS_N; i++)
         sums[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
 

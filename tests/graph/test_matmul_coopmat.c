@@ -11,7 +11,7 @@ static uint32_t unit[3]; // the matrix shape's m, n, k, as the table has it
 static uint32_t lanes, subgroup;
 
 struct tile {
-    uint32_t waves_m, waves_n, frags_m, frags_n, steps;
+    uint32_t waves_m, waves_n, frags_m, frags_n, steps, turn;
 };
 
 static struct matmul_variant forced(const struct product *p, const struct tile *t)
@@ -19,8 +19,8 @@ static struct matmul_variant forced(const struct product *p, const struct tile *
     uint32_t m = unit[0] * t->waves_m * t->frags_m, n = unit[1] * t->waves_n * t->frags_n;
     return (struct matmul_variant){
         .kernel = p->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
-        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = 9,
-        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3},
+        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = 10,
+        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3, t->turn},
         .groups_x = (p->m + m - 1) / m * ((p->n + n - 1) / n), .groups_y = 1};
 }
 
@@ -39,10 +39,11 @@ static void run_forced(const struct product *each, void *context)
     product_run(&p, &v, &how->seed);
 }
 
-// More lanes than groups to copy and fewer; one fragment a subgroup and several; steps of one fragment and of two.
+// More lanes than groups to copy and fewer; one fragment a subgroup and several; steps of one fragment and of two;
+// turned and not.
 static void test_tiles(enum products products)
 {
-    static const struct tile tiles[] = {{1, 2, 1, 3, 2}, {4, 1, 1, 1, 1}};
+    static const struct tile tiles[] = {{1, 2, 1, 3, 2, 1}, {4, 1, 1, 1, 1, 0}};
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
         for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++)
             product_each(layout, run_forced, &(struct how){products, &tiles[i], 10 * i + layout});
@@ -64,7 +65,7 @@ static void test_table(enum products products)
         const uint32_t *s = shapes[i];
         struct product p = {.layout = s[0], .m = s[1], .n = s[2], .k = s[3], .scale = 1, .products = products};
         struct matmul_shape shape = shape_of(&p);
-        struct matmul_variant v[COOPMAT_ROWS];
+        struct matmul_variant v[COOPMAT_VARIANTS];
         int count = coopmat_variants(&limits, &shape, v);
         CHECK(count > 0);
         product_run(&p, &v[i % (size_t)count], &seed);
@@ -80,7 +81,7 @@ static void test_huge(enum products products)
     uint64_t seed = 3;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++) {
         struct product p = {.layout = layout, .m = 20, .n = 24, .k = 18, .scale = 1, .products = products, .huge = 7e4f};
-        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1});
+        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1, 1});
         product_run(&p, &v, &seed);
         p.huge = -65000;
         product_run(&p, &v, &seed);
@@ -98,7 +99,7 @@ static void run_all(struct product p)
     p.add = ADD_UNLESS_FIRST;
     p.scale = 0.5f;
     p.products = mutated;
-    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1});
+    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1});
     product_run(&p, &v, &seed);
 }
 
@@ -142,6 +143,7 @@ static const struct mutation mutations[] = {
     {test_all, "tails of n", IN_CONSTANTS, 15, SET, 1},
     {test_all_tn, "live targets", IN_LIVE, WORD(live_block, targets), ADD, -1},
     {test_all_tn, "which terms are live", IN_CONSTANTS, 4, SET, LIVE_NONE},
+    {test_all_tn, "subgroups across, turned", IN_CONSTANTS, 11, SET, 1},
     {test_all_tn, "bias as residual", IN_CONSTANTS, 6, SET, EPILOGUE_RESIDUAL},
     {test_all_tn, "A's leading dimension, TN", IN_ARGS, WORD(matmul_args, lda), ADD, -8},
     {test_all_tn, "A's offset, TN", IN_ARGS, WORD(matmul_args, offset_a), SET, 0},
@@ -161,7 +163,7 @@ int main(void)
         }
         any = true;
         struct matmul_shape shape = {.m = 64, .n = 64, .k = 64, .products = products};
-        struct matmul_variant v[COOPMAT_ROWS];
+        struct matmul_variant v[COOPMAT_VARIANTS];
         if (coopmat_variants(&limits, &shape, v) == 0) continue; // reported by test_table
         memcpy(unit, v[0].constants, sizeof unit);
         lanes = v[0].group / (v[0].constants[3] * v[0].constants[4]);

@@ -103,7 +103,7 @@ static void test_matrix_units(void)
         struct limits limits = limits_of(&info);
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             struct matmul_shape shape = shapes[s];
-            struct matmul_variant v[COOPMAT_ROWS];
+            struct matmul_variant v[COOPMAT_VARIANTS];
             CHECK(coopmat_variants(&limits, &shape, v) == 0);
             shape.products = PRODUCTS_BF16;
             CHECK(coopmat_variants(&limits, &shape, v) == 0);
@@ -126,7 +126,7 @@ static void test_matrix_units(void)
         CHECK(products_best(&info) == PRODUCTS_F32);
         info.max_shared = 1024;
         CHECK(coopmat_variants(&limits, &(struct matmul_shape){.m = 512, .n = 512, .k = 512, .products = PRODUCTS_FP16},
-                  (struct matmul_variant[COOPMAT_ROWS]){0}) == 0);
+                  (struct matmul_variant[COOPMAT_VARIANTS]){0}) == 0);
     }
 }
 

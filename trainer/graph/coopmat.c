@@ -49,24 +49,35 @@ const char *products_name(enum products products)
 }
 
 // Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane and two steps
-// of k in flight where subgroups have 32 lanes or more, 32 sums and one step where they are narrower, whose compilers have
-// 128 registers (no row spills a vector register on any device that we can compile for).
-struct row {
+// of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers have 128 registers,
+// and operands in f32, twice as many registers in flight, leave no room for some rows there (no row spills a vector
+// register on any device that we can compile for).
+static const struct row {
     uint32_t waves_m, waves_n, frags_m, frags_n, steps;
+    uint32_t least_lanes, most_lanes; // of a subgroup
+    bool bf16;                        // only for operands stored as bf16
+} rows[] = {
+    {4, 2, 2, 4, 2, 32, 128, false},
+    {2, 2, 2, 4, 2, 32, 128, false},
+    {2, 2, 2, 2, 2, 32, 128, false},
+    {8, 4, 2, 2, 2, 16, 31, true},
+    {8, 4, 2, 2, 1, 1, 31, false},
+    {4, 4, 2, 2, 1, 1, 31, false},
+    {4, 2, 2, 2, 1, 16, 31, false},
+    {4, 2, 2, 2, 1, 1, 15, true},
+    {2, 2, 1, 1, 2, 1, 128, false},
 };
-static const struct row wide[COOPMAT_ROWS] = {{4, 2, 2, 4, 2}, {2, 2, 2, 4, 2}, {2, 2, 2, 2, 2}, {2, 2, 1, 1, 2}};
-static const struct row narrow[COOPMAT_ROWS] = {{8, 4, 2, 2, 1}, {4, 4, 2, 2, 1}, {4, 2, 2, 2, 1}, {2, 2, 1, 1, 2}};
 
 static uint64_t divide_up(uint64_t x, uint64_t y)
 {
     return (x + y - 1) / y;
 }
 
-static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, uint32_t layout, uint32_t group)
+static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, uint32_t layout, bool turn, uint32_t group)
 {
     uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
-    uint64_t a = layout == LAYOUT_TN ? k * (m / 8 + 1) : m * (k / 8 + 1);
-    uint64_t b = layout == LAYOUT_NT ? n * (k / 8 + 1) : k * (n / 8 + 1);
+    uint64_t a = layout == LAYOUT_TN && !turn ? k * (m / 8 + 1) : m * (k / 8 + 1);
+    uint64_t b = layout != LAYOUT_NT && !turn ? k * (n / 8 + 1) : n * (k / 8 + 1);
     uint64_t c = r->waves_m * r->waves_n * x->m * (x->n / 4 + 1);
     return 16 * (a + b > c ? a + b : c) + 8 * (uint64_t)group + 256; // and lang.glsl's own
 }
@@ -86,22 +97,27 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
     const struct gpu_matrix *x = matrix_of(info, s->products);
     uint32_t lanes = x ? lanes_of(info, x) : 0;
     if (!lanes || s->m < x->m || s->n < x->n) return 0;
-    const struct row *rows = lanes < 32 ? narrow : wide;
-    double costs[COOPMAT_ROWS];
+    double costs[COOPMAT_VARIANTS];
     int count = 0;
-    for (int i = 0; i < COOPMAT_ROWS; i++) {
-        const struct row *r = &rows[i];
+    for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
+        const struct row *r = &rows[i / 2];
+        // Operands that k walks are turned on the way: fewer instructions with every compiler that we can look into. Next
+        // to it the other way, for devices that have loads for it.
+        bool turn = s->layout != LAYOUT_NT && i % 2 == 0;
+        if ((s->layout == LAYOUT_NT && i % 2) || (r->bf16 && !(s->a_bf16 && s->b_bf16))) continue;
+        if (lanes < r->least_lanes || lanes > r->most_lanes) continue;
         uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
         uint32_t group = lanes * r->waves_m * r->waves_n;
         if (group > info->max_invocations || group > info->max_group_size ||
-            shared_bytes(r, x, s->layout, group) > info->max_shared)
+            shared_bytes(r, x, s->layout, turn, group) > info->max_shared)
             continue;
         struct matmul_variant v = {.kernel = s->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
-            .why = "matrix units", .group = group, .subgroup = info->subgroup_control ? lanes : 0, .constant_count = 9,
+            .why = "matrix units", .group = group, .subgroup = info->subgroup_control ? lanes : 0, .constant_count = 10,
             .constants = {x->m, x->n, x->k, r->waves_m, r->waves_n, r->frags_m, r->frags_n, r->steps,
-                (s->k % k != 0) | (s->n % 4 != 0) << 1},
+                (s->k % k != 0) | (s->n % 4 != 0) << 1, turn},
             .split = 1};
-        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u", products_name(s->products), (unsigned)m, (unsigned)n, (unsigned)k);
+        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s", products_name(s->products), (unsigned)m, (unsigned)n,
+            (unsigned)k, turn || s->layout == LAYOUT_NT ? "" : " across");
         uint64_t groups = divide_up(s->m, m) * divide_up(s->n, n), y = divide_up(groups, limits->max_groups);
         v.groups_y = (uint32_t)y;
         v.groups_x = (uint32_t)divide_up(groups, y);

@@ -14,9 +14,9 @@ bool products_can(const struct gpu_info *info, enum products products);
 enum products products_best(const struct gpu_info *info);
 const char *products_name(enum products products); // "f32", "fp16", "bf16"
 
-// The tiles for this shape, the best guess first; returns their number, at most COOPMAT_ROWS. 0 for products in F32, on
+// The tiles for this shape, the best guess first; returns their number, at most COOPMAT_VARIANTS. 0 for products in F32, on
 // devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.
-#define COOPMAT_ROWS 4
+#define COOPMAT_VARIANTS 10
 int coopmat_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
 #endif

@@ -119,7 +119,7 @@ int matmul_candidates(
     const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity)
 {
     struct candidates c = {limits, shape, out, capacity, 0};
-    struct matmul_variant units[COOPMAT_ROWS];
+    struct matmul_variant units[COOPMAT_VARIANTS];
     int unit_count = coopmat_variants(limits, shape, units);
     for (int i = 0; i < unit_count; i++) add(&c, &units[i]);
     bool deal = can_deal(limits);
