@@ -117,8 +117,9 @@ struct gpu_kernel;
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel);
-// What a shader's own code says: the names of its specialization constants by id ("" where it names none; id 0 is always
-// GROUP), whether it uses workgroup memory, and whether it uses matrix units (VK_KHR_ or VK_NV_cooperative_matrix2).
+// What a shader's own code says: the names of its specialization constants by id ("" where it has none of that id; the id in
+// digits where its code was stripped of names; id 0 is always GROUP), whether it uses workgroup memory, and whether it uses
+// matrix units (VK_KHR_cooperative_matrix, VK_NV_cooperative_matrix2).
 #define GPU_MAX_CONSTANTS 32
 struct gpu_shader {
     char constants[GPU_MAX_CONSTANTS][32];

@@ -26,10 +26,13 @@ enum {
     CAPABILITY_MATRIX2_LAST = 5434,  // addressing by tensors, loads that decode
 };
 
+// Its name, or where the code was stripped of names its number.
 static void name_constant(struct gpu_shader *shader, const struct spirv *s, uint32_t id, uint32_t spec)
 {
+    if (spec == 0 || spec >= GPU_MAX_CONSTANTS) return;
+    snprintf(shader->constants[spec], sizeof shader->constants[spec], "%u", spec);
     for (uint32_t i = 5; i < s->bytes / 4; i += s->words[i] >> 16)
-        if ((s->words[i] & 0xffff) == OP_NAME && s->words[i + 1] == id && spec < GPU_MAX_CONSTANTS)
+        if ((s->words[i] & 0xffff) == OP_NAME && s->words[i + 1] == id)
             snprintf(shader->constants[spec], sizeof shader->constants[spec], "%s", (const char *)(s->words + i + 2));
 }
 

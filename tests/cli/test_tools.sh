@@ -47,12 +47,13 @@ check "right solutions: $wrong" [ -z "$wrong" ]
 check "too many rows are refused" [ "$(status "$build/demo-data" --train 100000 "$work/d")" -eq 1 ]
 check "no folder is wrong usage" [ "$(status "$build/demo-data")" -eq 2 ]
 
-for tool in setup model test demo with-driver; do
+for tool in setup model test demo with-driver vendor-lab; do
     check "tools/$tool --help" grep -q "^usage: tools/$tool" <(tools/$tool --help)
     check "tools/$tool refuses an unknown option" [ "$(status tools/$tool --nonsense)" -eq 2 ]
 done
 check "an unknown driver" [ "$(status tools/with-driver lavapipe-1 true)" -eq 2 ]
 check "an odd width" [ "$(status tools/with-driver lavapipe-26 --width 100 true)" -eq 2 ]
+check "no such chip" [ "$(status tools/vendor-lab --devices amd-navi99)" -eq 2 ]
 check "no command" [ "$(status tools/with-driver system)" -eq 2 ]
 check "the command's status" [ "$(status tools/with-driver system sh -c 'exit 7')" -eq 7 ]
 check "the command's arguments" [ "$(tools/with-driver system printf '<%s>' 'a b' '' --path)" = '<a b><><--path>' ]

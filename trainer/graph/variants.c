@@ -183,10 +183,9 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
                                      : "a lane a row";
     if (kind != ATTENTION_DELTA) {
         call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
-        call_constant(c, wide                                                          ? WIDE_BLOCK
-                         : kind == ATTENTION_FORWARD || (kind == ATTENTION_DQ && deal) ? 4
-                         : kind == ATTENTION_CACHE                                     ? 1
-                                                                                       : 2);
+        // On GPUs the forward pass has registers for blocks of 4 unless dropout's random words need them too.
+        bool large = kind == ATTENTION_FORWARD ? deal || !c->constants[3] : kind == ATTENTION_DQ && deal;
+        call_constant(c, wide ? WIDE_BLOCK : large ? 4 : kind == ATTENTION_CACHE ? 1 : 2);
         call_constant(c, split);
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
