@@ -1,35 +1,4 @@
 // SPDX-License-Identifier: MIT
-//
-// rmsnorm: one workgroup a row, two passes over it.
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "lang.glsl"
-
-layout(constant_id = 2) const uint LIVE = LIVE_TOKENS;
-layout(push_constant) uniform Push {
-    rmsnorm_args args;
-};
-TENSOR_IN(1, x)
-TENSOR_IN(2, w)
-TENSOR(3, y)
-layout(binding = 4, std430) writeonly buffer Rstd {
-    float rstd[];
-};
-
-void main()
-{
-    uint t = GROUP_INDEX;
-    if (t >= live_rows(LIVE, args.rows, args.first_row)) return;
-    uint x0 = t * args.ldx / 4, y0 = t * args.ldy / 4;
-    vec4 squares = vec4(0);
-    for (uint i = LANE; 4 * i < args.columns; i += GROUP) {
-        vec4 v = cut4(LOAD4(x, 1, x0 + i), 4 * i, args.columns);
-        squares += v * v;
-    }
-    float r = inversesqrt(group_sum(sum4(squares)) / float(args.columns) + args.epsilon);
-    for (uint i = LANE; 4 * i < args.columns; i += GROUP) {
-        vec4 v = LOAD4(x, 1, x0 + i) * r * (LOAD4(w, 2, i) + args.shift);
-        STORE4_CUT(y, 3, y0 + i, v, 4 * i, args.columns);
-    }
-    if (LANE == 0) rstd[args.first_row + t] = r;
-}
+#include "rmsnorm.glsl"

@@ -38,3 +38,24 @@ float half_word(uint word, bool high) // of a pair of bf16
 {
     return uintBitsToFloat(high ? word & 0xffff0000u : word << 16);
 }
+
+#define TAKE4(l)                                                                                                       \
+    if (l < GROUP) {                                                                                                   \
+        bool mine = gl_SubgroupInvocationID == l;                                                                      \
+        if (bf16) {                                                                                                    \
+            pairs = mix(pairs, uvec2(at[2 * l].word, at[2 * l + 1].word), bvec2(mine));                                \
+        } else {                                                                                                       \
+            uvec4 words = uvec4(at[4 * l].word, at[4 * l + 1].word, at[4 * l + 2].word, at[4 * l + 3].word);           \
+            whole = mix(whole, words, bvec4(mine));                                                                    \
+        }                                                                                                              \
+    }
+
+// vec4 i of those that lie side by side at `at` to lane i.
+vec4 wide4(Word at, bool bf16)
+{
+    uvec4 whole = uvec4(0);
+    uvec2 pairs = uvec2(0);
+    TAKE4(0) TAKE4(1) TAKE4(2) TAKE4(3) TAKE4(4) TAKE4(5) TAKE4(6) TAKE4(7) TAKE4(8) TAKE4(9) TAKE4(10) TAKE4(11)
+    TAKE4(12) TAKE4(13) TAKE4(14) TAKE4(15)
+    return bf16 ? bf16_unpack(pairs) : uintBitsToFloat(whole);
+}

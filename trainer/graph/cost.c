@@ -94,7 +94,9 @@ struct cost call_cost(const struct program *p, const struct call *c, const struc
         return (struct cost){0, c->bytes * (double)live_of(live, c->constants[2], x.rows, 0) / (double)x.rows};
     }
     for (size_t i = 0; i < sizeof by_rows / sizeof *by_rows; i++) {
-        if (strcmp(c->kernel, by_rows[i].kernel) != 0) continue;
+        size_t name = strlen(by_rows[i].kernel); // a wide form costs the same
+        if (strncmp(c->kernel, by_rows[i].kernel, name) != 0) continue;
+        if (c->kernel[name] && strcmp(c->kernel + name, "_wide") != 0) continue;
         uint64_t rows = by_rows[i].rows == NO_ROWS ? p->graph->tokens : word_at(c, by_rows[i].rows);
         uint64_t first = by_rows[i].first_row == NO_ROWS ? 0 : word_at(c, by_rows[i].first_row);
         double share = (double)live_of(live, by_rows[i].live, rows, first) / (double)rows;

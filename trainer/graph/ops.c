@@ -291,7 +291,7 @@ static void rmsnorm_forward(struct program *p, const struct node *n, const tenso
     uint64_t T = at(p, in[0])->rows, step = common_rows(p, T, (tensor_id[]){in[0], out[0]}, 2);
     for (uint64_t first = 0; first < T; first += step) {
         uint64_t rows = least(step, T - first);
-        struct call *c = call_begin(p, "rmsnorm");
+        struct call *c = call_begin(p, row_variant(&p->limits, "rmsnorm", "rmsnorm_wide", columns(p, in[0])));
         call_use(c, in[0], PART_VALUE, first, rows, true, false);
         call_read(c, in[1]);
         call_use(c, out[0], PART_VALUE, first, rows, false, true);
@@ -336,7 +336,7 @@ static void rmsnorm_backward(struct program *p, const struct node *n)
             call_groups(p, c, (rows + NORM_ROWS_PER_BLOCK - 1) / NORM_ROWS_PER_BLOCK * ((width + lanes - 1) / lanes));
             c->bytes = 2.0 * (double)rows * width * element_bytes(p, x);
         }
-        c = call_begin(p, "rmsnorm_backward");
+        c = call_begin(p, row_variant(&p->limits, "rmsnorm_backward", "rmsnorm_backward_wide", width));
         call_use(c, x, PART_VALUE, first, rows, true, false);
         call_read(c, w);
         call_read(c, rstd);
@@ -522,7 +522,8 @@ static void glu_call(struct program *p, const struct node *n, tensor_id gu, tens
     uint64_t T = at(p, gu)->rows, step = common_rows(p, T, (tensor_id[]){gu, act, dgu}, 3);
     for (uint64_t first = 0; first < T; first += step) {
         uint64_t rows = least(step, T - first);
-        struct call *c = call_begin(p, dgu >= 0 ? "glu_backward" : "glu");
+        uint64_t F = columns(p, act);
+        struct call *c = call_begin(p, dgu >= 0 ? row_variant(&p->limits, "glu_backward", "glu_backward_wide", F) : row_variant(&p->limits, "glu", "glu_wide", F));
         call_use(c, gu, PART_VALUE, first, rows, true, false);
         call_use(c, act, PART_VALUE, first, rows, dgu >= 0, dgu < 0);
         if (dgu >= 0) call_use(c, dgu, PART_VALUE, first, rows, false, true);

@@ -190,3 +190,11 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
 }
+
+// ---- row kernels -------------------------------------------------------------------------------------------------
+
+const char *row_variant(const struct limits *limits, const char *plain, const char *wide, uint64_t columns)
+{
+    bool suits = can_deal(limits) && limits->info->addresses && limits->group == limits->info->subgroup_size;
+    return suits && columns % (4 * limits->group) == 0 ? wide : plain;
+}

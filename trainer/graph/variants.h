@@ -45,4 +45,8 @@ enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENT
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
     uint32_t kv_heads, uint32_t head_dim);
 
+// The form of a row kernel: `wide` on software drivers that read through addresses (row.glsl), where rows are whole rounds of
+// the workgroup.
+const char *row_variant(const struct limits *limits, const char *plain, const char *wide, uint64_t columns);
+
 #endif
