@@ -23,7 +23,7 @@ static double rounding(const struct product *p, double x, bool bf16)
     return 0;
 }
 
-int product_execute(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
+static int run_whole(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
 {
     struct run r;
     uint32_t group_before = run_group;
@@ -89,6 +89,112 @@ int product_execute(const struct product *p, const struct matmul_variant *v, uin
     int wrong = run_execute(&r, v->groups_x * v->groups_y + 1); // one beyond the work
     run_group = group_before;
     return wrong;
+}
+
+// ---- products whose k is split -------------------------------------------------------------------------------------
+
+static uint32_t part_terms(const struct product *p, const struct matmul_variant *v)
+{
+    uint32_t steps = (p->k + v->step - 1) / v->step;
+    return (steps + v->split - 1) / v->split * v->step;
+}
+
+static void split_constants(struct run *r, const struct product *p, uint32_t add, uint32_t epilogue)
+{
+    uint32_t constants[] = {p->layout, p->live_m, p->live_k, add, epilogue};
+    for (int i = 0; i < 5; i++) run_constant(r, constants[i]);
+    r->live.tokens = p->live_m == LIVE_TOKENS || p->live_k == LIVE_TOKENS ? p->count : 1000;
+    r->live.targets = p->live_m == LIVE_TARGETS || p->live_k == LIVE_TARGETS ? p->count : 1000;
+    r->live.first = p->first;
+}
+
+// The kernel: each part's sums in rows of their own; parts without live terms leave theirs alone.
+static int run_parts(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
+{
+    struct run r;
+    run_begin(&r, v->kernel, p->store & 6);
+    r.subgroup = v->subgroup;
+    split_constants(&r, p, ADD_NONE, EPILOGUE_NONE);
+    for (uint32_t i = 0; i < v->constant_count; i++) run_constant(&r, v->constants[i]);
+    uint32_t m = alive(p->live_m, p->m, p), k = alive(p->live_k, p->k, p), part = part_terms(p, v);
+    bool a_by_k = p->layout == LAYOUT_TN, b_by_n = p->layout == LAYOUT_NT;
+    struct field *a = run_tensor(&r, a_by_k ? p->k : p->m, a_by_k ? p->m : p->k);
+    struct field *b = run_tensor(&r, b_by_n ? p->n : p->k, b_by_n ? p->k : p->n);
+    struct field *c = run_tensor(&r, v->split * p->m, (p->n + 3) / 4 * 4); // whole vec4s are written
+    run_shared(&r, 1);
+    struct matmul_args args = {p->m, p->n, p->k, a->ld, b->ld, c->ld, 8, 0, 0, 0, 0, p->first_row, 1};
+    run_args(&r, &args, sizeof args);
+    field_random(a, 0, a_by_k ? k : m, 1, seed);
+    field_random(b, 0, b_by_n ? p->n : k, 1, seed);
+    for (uint32_t s = 0; s < v->split && s * part < k; s++)
+        for (uint32_t i = 0; i < m; i++) {
+            for (uint32_t j = 0; j < c->columns; j++) field_want(c, s * p->m + i, j, 0, ANYTHING);
+            for (uint32_t j = 0; j < p->n; j++) {
+                double sum = 0, size = 0;
+                for (uint32_t q = s * part; q < (s + 1) * part && q < k; q++) {
+                    double x = a->value[(a_by_k ? q : i) * a->columns + (a_by_k ? i : q)];
+                    double y = b->value[(b_by_n ? j : q) * b->columns + (b_by_n ? q : j)];
+                    sum += x * y;
+                    size += fabs(x * y);
+                }
+                field_want(c, s * p->m + i, j, sum, (part + 5) * ULP * size + TINY);
+            }
+        }
+    return run_execute(&r, v->groups_x * v->groups_y + 1);
+}
+
+// matmul_reduce on random sums.
+static int run_reduce(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
+{
+    struct run r;
+    run_begin(&r, "matmul_reduce", p->store & ~6u);
+    split_constants(&r, p, p->add, p->epilogue);
+    run_constant(&r, v->split);
+    run_constant(&r, v->step);
+    uint32_t m = alive(p->live_m, p->m, p), k = alive(p->live_k, p->k, p), part = part_terms(p, v);
+    uint32_t parts = (k + part - 1) / part, shift_c = 8 * (p->k % 2), shift_e = 8 * (p->m % 3);
+    struct field *a = run_tensor(&r, v->split * p->m, p->n);
+    run_shared(&r, 1);
+    uint32_t beyond = p->store >> 3 & p->n & 1 ? 0 : 1;
+    struct field *c = run_tensor(&r, p->m, p->n + shift_c + beyond);
+    bool residual = p->epilogue == EPILOGUE_RESIDUAL, bias = p->epilogue == EPILOGUE_BIAS;
+    struct field *e = residual || bias ? run_tensor(&r, bias ? 1 : p->m, p->n + shift_e) : run_shared(&r, 1);
+    struct matmul_args args = {p->m, p->n, p->k, a->ld, a->ld, c->ld, e->ld, 0, 0, shift_c, residual || bias ? shift_e : 0,
+        p->first_row, p->scale};
+    run_args(&r, &args, sizeof args);
+    for (uint32_t s = 0; s < parts; s++) field_random(a, s * p->m, m, 1, seed);
+    field_random(c, 0, p->m, 1, seed);
+    if (residual || bias) field_random(e, 0, bias ? 1 : m, 1, seed);
+    bool adds = p->add == ADD_ALWAYS || (p->add == ADD_UNLESS_FIRST && !p->first);
+    for (uint32_t i = 0; i < m; i++)
+        for (uint32_t j = 0; j < p->n; j++) {
+            double sum = 0, size = 0, added = 0, added_size = 0;
+            for (uint32_t s = 0; s < parts; s++) {
+                double y = a->value[(s * p->m + i) * a->columns + j];
+                sum += y;
+                size += fabs(y);
+            }
+            if (residual || bias) added += e->value[(bias ? 0 : i) * e->columns + j + shift_e];
+            added_size = fabs(added);
+            if (adds) {
+                double old = c->value[i * c->columns + j + shift_c];
+                added += old;
+                added_size += fabs(old);
+            }
+            double bound = (parts + 5) * ULP * (fabs((double)p->scale) * size + added_size) + TINY;
+            field_want(c, i, j + shift_c, sum * (double)p->scale + added, bound);
+        }
+    return run_execute(&r, (p->m * ((p->n + 3) / 4) + run_group - 1) / run_group + 1);
+}
+
+int product_execute(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
+{
+    if (v->split <= 1) return run_whole(p, v, seed);
+    uint32_t group_before = run_group;
+    run_group = v->group;
+    int wrong = run_parts(p, v, seed);
+    run_group = group_before;
+    return wrong + run_reduce(p, v, seed);
 }
 
 static const struct product settings[] = {

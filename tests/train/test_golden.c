@@ -5,6 +5,7 @@
 #include "formats/json_file.h"
 #include "formats/safetensors.h"
 #include "test.h"
+#include "graph/choices.h"
 #include "train/session.h"
 
 struct golden {
@@ -99,14 +100,13 @@ static void check_gradients(const struct golden *g, struct session *s, double bo
     }
 }
 
-static struct session *start(const struct golden *g, struct gpu *gpu, struct blueprint *b, uint32_t budget,
-    bool checkpoint, enum storage storage)
+static struct session *start_within(const struct limits *limits, const struct golden *g, struct gpu *gpu,
+    struct blueprint *b, uint32_t budget, bool checkpoint, enum storage storage)
 {
     struct error e = {0};
-    struct limits limits = limits_of(gpu_info(gpu));
     struct blueprint_options o = {
         .budget = budget, .positions = 64, .storage = storage, .checkpoint = checkpoint, .optimizer = OPTIMIZER_ADAMW};
-    if (blueprint_make(b, &g->model, &limits, &o, &e)) return printf("%s\n", e.text), NULL;
+    if (blueprint_make(b, &g->model, limits, &o, &e)) return printf("%s\n", e.text), NULL;
     struct session *s = session_open(b, &g->model, gpu, &e);
     if (!s) return printf("%s\n", e.text), NULL;
     if (model_load(&g->model, session_engine(s), 0, &e)) return printf("%s\n", e.text), NULL;
@@ -115,19 +115,22 @@ static struct session *start(const struct golden *g, struct gpu *gpu, struct blu
     return s;
 }
 
+static struct session *start(const struct golden *g, struct gpu *gpu, struct blueprint *b, uint32_t budget,
+    bool checkpoint, enum storage storage)
+{
+    struct limits limits = limits_of(gpu_info(gpu));
+    return start_within(&limits, g, gpu, b, budget, checkpoint, storage);
+}
+
 // Float32 against float64 through two layers and sums of some tens of terms: 1e-5 of the largest element leaves a
 // factor of about ten; bf16 keeps 8 bits of every activation, so 2^-8 of each of some tens of roundings in a row.
 #define F32_LOSS 1e-5
 #define F32_GRADIENT 2e-5
 #define BF16_LOSS 1e-2
 
-static void compare(
-    const struct golden *g, struct gpu *gpu, uint32_t budget, bool checkpoint, bool packing, const char *what)
+// Loss, norm and every gradient of one step, and evaluation.
+static void check_step(const struct golden *g, struct session *s, bool packing, const char *what)
 {
-    struct blueprint b;
-    struct session *s = start(g, gpu, &b, budget, checkpoint, STORAGE_F32);
-    CHECK_SAY(s != NULL, "%s", what);
-    if (!s) return;
     struct step_settings settings = settings_of(g, 1, 0);
     settings.packing = packing;
     struct step_outcome out;
@@ -146,8 +149,45 @@ static void compare(
     for (uint32_t i = 0; i < g->count; i++) total += eval[i].loss;
     CHECK_SAY(fabs(total / (double)out.trained - loss) <= F32_LOSS * loss, "%s: evaluated loss %.8f", what,
         total / (double)out.trained);
+}
+
+static void compare(
+    const struct golden *g, struct gpu *gpu, uint32_t budget, bool checkpoint, bool packing, const char *what)
+{
+    struct blueprint b;
+    struct session *s = start(g, gpu, &b, budget, checkpoint, STORAGE_F32);
+    CHECK_SAY(s != NULL, "%s", what);
+    if (!s) return;
+    check_step(g, s, packing, what);
     session_close(s);
     blueprint_free(&b);
+}
+
+// Every dW's sum over the rows cut into parts, as GPUs have it where C has too few tiles for them.
+static void compare_split(const struct golden *g, struct gpu *gpu)
+{
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct choices *choices = choices_new();
+    limits.choices = choices;
+    uint32_t budget = 256;
+    for (int i = 0; i < g->model.weight_count; i++) {
+        const struct model_weight *w = &g->model.weights[i];
+        struct matmul_shape shape = {.layout = LAYOUT_TN, .m = w->rows, .n = w->columns, .k = budget,
+            .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST};
+        if (w->matrix) choices_set(choices, &shape, "shared 32x32x16 4x4 split 4");
+    }
+    struct blueprint b;
+    struct session *s = start_within(&limits, g, gpu, &b, budget, false, STORAGE_F32);
+    CHECK(s != NULL);
+    if (s) {
+        int reduced = 0;
+        for (int i = 0; i < b.train.call_count; i++) reduced += strcmp(b.train.calls[i].kernel, "matmul_reduce") == 0;
+        CHECK_SAY(reduced >= 8, "%d products in parts", reduced);
+        check_step(g, s, true, "sums in parts");
+        session_close(s);
+        blueprint_free(&b);
+    }
+    choices_free(choices);
 }
 
 static void ten_steps(const struct golden *g, struct gpu *gpu, enum storage storage)
@@ -195,6 +235,7 @@ int main(void)
         compare(&g, gpu, 96, true, true, "recomputation");
         ten_steps(&g, gpu, STORAGE_F32);
         ten_steps(&g, gpu, STORAGE_BF16);
+        if (i == 0) compare_split(&g, gpu);
         golden_close(&g);
     }
     CHECK(gpu_validation_messages(gpu) <= 0);

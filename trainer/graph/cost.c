@@ -21,7 +21,7 @@ static double element_bytes(const struct program *p, const struct use *u)
 
 bool call_product(const struct call *c, struct product_shape *shape)
 {
-    if (strncmp(c->kernel, "matmul_", 7) != 0 || c->args_bytes != sizeof(struct matmul_args)) return false;
+    if (strncmp(c->kernel, "matmul_", 7) != 0 || strcmp(c->kernel, "matmul_reduce") == 0) return false;
     struct matmul_args x;
     memcpy(&x, c->args, sizeof x);
     *shape = (struct product_shape){c->constants[2], x.m, x.n, x.k};
@@ -45,6 +45,20 @@ static struct cost product_cost(const struct program *p, const struct call *c, c
     struct cost cost = {2 * m * n * k, m * k * element_bytes(p, &c->uses[0]) + k * n * element_bytes(p, &c->uses[1])};
     cost.bytes += c_bytes * (adds ? 2 : 1);
     if (c->constants[6] == EPILOGUE_RESIDUAL) cost.bytes += m * n * element_bytes(p, &c->uses[3]);
+    return cost;
+}
+
+// The parts of a split product, each read once, and its C: what is added to it is the product's own cost.
+static struct cost reduce_cost(const struct program *p, const struct call *c, const struct live_counts *live)
+{
+    struct cost cost = product_cost(p, c, live);
+    struct matmul_args x;
+    memcpy(&x, c->args, sizeof x);
+    double m = (double)live_of(live, c->constants[3], x.m, x.first_row), n = (double)x.n, parts = (double)c->constants[7];
+    double k = (double)live_of(live, c->constants[4], x.k, x.first_row), share = k / (double)x.k;
+    cost.bytes -= 4 * (m * k + k * n); // there are no operands
+    cost.bytes += 4 * m * n * parts * share;
+    cost.flop = m * n * parts * share;
     return cost;
 }
 
@@ -86,6 +100,7 @@ struct cost call_cost(const struct program *p, const struct call *c, const struc
     double T = (double)p->graph->tokens;
     struct product_shape shape;
     if (call_product(c, &shape)) return product_cost(p, c, live);
+    if (strcmp(c->kernel, "matmul_reduce") == 0) return reduce_cost(p, c, live);
     if (strncmp(c->kernel, "attention_", 10) == 0 && c->flop > 0)
         return (struct cost){c->flop * live->pairs / (T * T), c->bytes * (double)live->tokens / T};
     if (strcmp(c->kernel, "column_sum") == 0) {

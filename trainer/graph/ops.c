@@ -2,195 +2,13 @@
 //
 // ops.c: the operator table: how each operator's forward and backward become kernel calls. Formulas stand with the
 // kernels' arguments in shaders/args.h.
-#include "cost.h"
-#include "program.h"
+#include "ops_parts.h"
 #include "variants.h"
-
-#include "args.h"
 
 #include <assert.h>
 #include <string.h>
 
-static const struct tensor *at(const struct program *p, tensor_id t)
-{
-    return graph_at(p->graph, t);
-}
-
-static uint32_t ld(const struct program *p, tensor_id t)
-{
-    return (uint32_t)at(p, t)->ld;
-}
-
-static uint32_t columns(const struct program *p, tensor_id t)
-{
-    return (uint32_t)at(p, t)->columns;
-}
-
-static uint32_t element_bytes(const struct program *p, tensor_id t)
-{
-    return at(p, t)->storage == STORAGE_BF16 ? 2 : 4;
-}
-
-static tensor_id input(const struct program *p, enum input i)
-{
-    return p->graph->input[i];
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-// Groups of an element-wise kernel: enough work for each lane.
-static uint64_t stream_groups(const struct program *p, uint64_t elements)
-{
-    uint64_t each = (uint64_t)p->limits.group * ELEMENTS_A_LANE;
-    return (elements + each - 1) / each;
-}
-
-// Rows that one range shows of every tensor in the list (NO_TENSOR: none).
-static uint64_t common_rows(const struct program *p, uint64_t rows, const tensor_id *tensors, int count)
-{
-    uint64_t step = rows;
-    for (int i = 0; i < count; i++)
-        if (tensors[i] >= 0) step = least(step, program_range_rows(p, tensors[i], PART_VALUE));
-    return step;
-}
-
 // ---- matrix products ---------------------------------------------------------------------------------------------
-
-struct operand {
-    tensor_id tensor; // NO_TENSOR: none
-    enum part part;
-    uint64_t first_row; // where the operand begins in the tensor
-};
-
-struct product {
-    uint32_t layout;
-    struct operand a, b, c, e;
-    uint64_t m, n, k;
-    uint32_t live_m, live_k, add, epilogue;
-    uint64_t first_row; // live rows are counted from here
-    tensor_id turned;   // the transpose of the rows of A at hand, where a variant reads that
-};
-
-static bool is_bf16(const struct program *p, const struct operand *x)
-{
-    return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
-}
-
-// Makes the transpose of rows m0 .. m0 + m - 1 of A.
-static void turn_call(struct program *p, struct product *x, uint64_t m0, uint64_t m)
-{
-    x->turned = program_scratch(p, STORAGE_F32, x->k, turned_columns(m), "transpose");
-    uint32_t group = p->limits.info->subgroup_size, width = is_bf16(p, &x->a) ? 2 * group : group;
-    struct call *c = call_begin(p, "transpose");
-    c->constants[0] = group;
-    call_use(c, x->a.tensor, x->a.part, x->a.first_row + m0, m, true, false);
-    call_write(c, x->turned);
-    struct transpose_args args = {.rows = (uint32_t)m, .columns = (uint32_t)x->k, .ldx = ld(p, x->a.tensor),
-        .ldy = ld(p, x->turned), .first_row = (uint32_t)(x->first_row + m0)};
-    call_args(c, &args, sizeof args);
-    call_constant(c, x->live_m);
-    call_groups(p, c, (m + 15) / 16 * ((x->k + width - 1) / width));
-    c->bytes = (double)(m * x->k) * (4.0 + (double)element_bytes(p, x->a.tensor));
-}
-
-static void product_call(struct program *p, struct product *x, uint64_t m0, uint64_t m, uint64_t n0, uint64_t n,
-    uint64_t k0, uint64_t k, uint32_t add)
-{
-    const struct graph *g = p->graph;
-    bool a_by_k = x->layout == LAYOUT_TN, b_by_n = x->layout == LAYOUT_NT; // which index walks the operand's rows
-    struct matmul_shape shape = {.layout = x->layout, .m = m, .n = n, .k = k, .a_bf16 = is_bf16(p, &x->a),
-        .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .live_m = x->live_m, .live_k = x->live_k, .add = add,
-        .epilogue = x->epilogue, .products = p->limits.products};
-    struct matmul_variant v = matmul_choose(&p->limits, &shape);
-    if (v.turned && n0 == 0) turn_call(p, x, m0, m);
-    struct call *c = call_begin(p, v.kernel);
-    c->constants[0] = v.group;
-    c->subgroup = v.subgroup;
-    c->why = v.why;
-    uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
-    if (v.turned) call_read(c, x->turned);
-    else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
-    call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
-    call_use(c, x->c.tensor, x->c.part, x->c.first_row + m0, m, add != ADD_NONE, true);
-    bool residual = x->epilogue == EPILOGUE_RESIDUAL, bias = x->epilogue == EPILOGUE_BIAS;
-    if (residual) call_use(c, x->e.tensor, x->e.part, x->e.first_row + m0, m, true, false);
-    else if (bias) call_use(c, x->e.tensor, x->e.part, 0, 1, true, false);
-    else call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
-    struct matmul_args args = {.m = (uint32_t)m, .n = (uint32_t)n, .k = (uint32_t)k,
-        .lda = (uint32_t)graph_at(g, v.turned ? x->turned : x->a.tensor)->ld, .ldb = (uint32_t)graph_at(g, x->b.tensor)->ld,
-        .ldc = (uint32_t)graph_at(g, x->c.tensor)->ld,
-        .lde = residual || bias ? (uint32_t)graph_at(g, x->e.tensor)->ld : 8,
-        .offset_a = (uint32_t)(a_by_k ? m0 : k0), .offset_b = (uint32_t)(b_by_n ? k0 : n0), .offset_c = (uint32_t)n0,
-        .offset_e = (uint32_t)(residual || bias ? n0 : 0),
-        .first_row = (uint32_t)(x->first_row + (x->live_m ? m0 : k0)), .scale = 1};
-    call_args(c, &args, sizeof args);
-    call_constant(c, x->layout);
-    call_constant(c, x->live_m);
-    call_constant(c, x->live_k);
-    call_constant(c, add);
-    call_constant(c, x->epilogue);
-    for (uint32_t i = 0; i < v.constant_count; i++) call_constant(c, v.constants[i]);
-    c->groups_x = v.groups_x;
-    c->groups_y = v.groups_y;
-    struct cost full = call_cost(p, c, &(struct live_counts){.tokens = UINT64_MAX, .targets = UINT64_MAX});
-    c->flop = full.flop;
-    c->bytes = full.bytes;
-}
-
-// The product, in as many calls as ranges of its operands ask for. A reduction in ranges adds up in C, which must be f32.
-static void product(struct program *p, const struct product *x)
-{
-    uint64_t a_rows = program_range_rows(p, x->a.tensor, x->a.part), b_rows = program_range_rows(p, x->b.tensor, x->b.part);
-    uint64_t c_rows = program_range_rows(p, x->c.tensor, x->c.part);
-    uint64_t m_step = c_rows, n_step = x->n, k_step = x->k;
-    if (x->layout == LAYOUT_TN) {
-        k_step = least(k_step, least(a_rows, b_rows));
-    } else {
-        m_step = least(m_step, a_rows);
-        if (x->layout == LAYOUT_NT) n_step = least(n_step, b_rows);
-        else k_step = least(k_step, b_rows);
-    }
-    if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
-    // A CPU's cache holds so many rows of B's strips.
-    struct matmul_shape whole = {.layout = x->layout, .m = m_step, .n = n_step, .k = k_step, .a_bf16 = is_bf16(p, &x->a),
-        .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .products = p->limits.products};
-    bool sums_in_c = !whole.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
-    if (x->layout == LAYOUT_NN && sums_in_c && strcmp(matmul_choose(&p->limits, &whole).kernel, "matmul_wide") == 0)
-        k_step = least(k_step, 1536);
-    // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
-    double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
-    while ((double)m_step * (double)n_step > most && m_step > 256) m_step = (m_step / 2 + 255) / 256 * 256;
-    while (x->layout == LAYOUT_NT && (double)m_step * (double)n_step > most && n_step > 256)
-        n_step = (n_step / 2 + 255) / 256 * 256;
-    struct product y = *x;
-    tensor_id sum = NO_TENSOR;
-    if (k_step < x->k && is_bf16(p, &x->c)) {
-        assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
-        sum = program_scratch(p, STORAGE_F32, x->m, x->n, "sum of ranges");
-        y.c = (struct operand){sum, PART_VALUE, 0};
-        m_step = least(m_step, program_range_rows(p, sum, PART_VALUE));
-    }
-    for (uint64_t m = 0; m < x->m; m += m_step)
-        for (uint64_t n = 0; n < x->n; n += n_step)
-            for (uint64_t k = 0; k < x->k; k += k_step)
-                product_call(p, &y, m, least(m_step, x->m - m), n, least(n_step, x->n - n), k, least(k_step, x->k - k),
-                    k == 0 ? x->add : ADD_ALWAYS);
-    if (sum < 0) return;
-    uint64_t step = common_rows(p, x->m, (tensor_id[]){sum, x->c.tensor}, 2);
-    for (uint64_t m = 0; m < x->m; m += step) {
-        uint64_t rows = least(step, x->m - m);
-        struct call *c = call_begin(p, "convert");
-        call_use(c, sum, PART_VALUE, m, rows, true, false);
-        call_use(c, x->c.tensor, x->c.part, x->c.first_row + m, rows, false, true);
-        struct convert_args args = {.count = (uint32_t)(rows * at(p, sum)->ld)};
-        assert(at(p, sum)->ld == at(p, x->c.tensor)->ld);
-        call_args(c, &args, sizeof args);
-        call_groups(p, c, stream_groups(p, args.count));
-    }
-}
 
 static struct operand value(tensor_id t)
 {
@@ -360,7 +178,7 @@ static void linear_forward(struct program *p, const struct node *n, const tensor
     struct product x = {.layout = LAYOUT_NT, .a = value(in[0]), .b = value(in[1]), .c = value(out[0]),
         .e = value(in[3] >= 0 ? in[3] : in[2]), .m = at(p, in[0])->rows, .n = at(p, in[1])->rows, .k = at(p, in[1])->columns,
         .live_m = LIVE_TOKENS, .epilogue = epilogue};
-    product(p, &x);
+    product_calls(p, &x);
 }
 
 static void linear_backward(struct program *p, const struct node *n)
@@ -371,14 +189,14 @@ static void linear_backward(struct program *p, const struct node *n)
         tensor_id x = program_need(p, n->in[0]);
         struct product dw = {.layout = LAYOUT_TN, .a = value(dy), .b = value(x), .c = {w, PART_GRADIENT, 0}, .m = N, .n = K,
             .k = T, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST};
-        product(p, &dw);
+        product_calls(p, &dw);
     }
     if (bias >= 0 && at(p, bias)->trainable) add_columns(p, dy, T, LIVE_TOKENS, bias);
     bool exists;
     tensor_id dx = gradient_for(p, n->in[0], p->graph->storage, &exists);
     struct product d = {.layout = LAYOUT_NN, .a = value(dy), .b = value(w), .c = value(dx), .m = T, .n = K, .k = N,
         .live_m = LIVE_TOKENS, .add = exists ? ADD_ALWAYS : ADD_NONE};
-    product(p, &d);
+    product_calls(p, &d);
     if (residual >= 0) {
         // The residual's gradient is the sum's: from here on the same tensor, added to by what used the residual before.
         assert(program_gradient(p, residual) < 0);
@@ -629,7 +447,7 @@ static void loss_forward(struct program *p, const struct node *n, const tensor_i
         uint64_t m = least(rows, T - first);
         struct product forward = {.layout = LAYOUT_NT, .a = {x, PART_VALUE, first}, .b = value(head), .c = value(logits),
             .m = m, .n = V, .k = C, .live_m = LIVE_TARGETS, .first_row = first};
-        product(p, &forward);
+        product_calls(p, &forward);
         struct call *c = call_begin(p, "cross_entropy");
         call_read(c, input(p, INPUT_TARGET_IDS));
         call_use(c, logits, PART_VALUE, 0, m, true, p->training);
@@ -645,11 +463,11 @@ static void loss_forward(struct program *p, const struct node *n, const tensor_i
             struct product dw = {.layout = LAYOUT_TN, .a = value(logits), .b = {x, PART_VALUE, first},
                 .c = {head, PART_GRADIENT, 0}, .m = V, .n = C, .k = m, .live_k = LIVE_TARGETS,
                 .add = first ? ADD_ALWAYS : ADD_UNLESS_FIRST, .first_row = first};
-            product(p, &dw);
+            product_calls(p, &dw);
         }
         struct product back = {.layout = LAYOUT_NN, .a = value(logits), .b = value(head), .c = {dx, PART_VALUE, first},
             .m = m, .n = C, .k = V, .live_m = LIVE_TARGETS, .first_row = first};
-        product(p, &back);
+        product_calls(p, &back);
     }
     if (p->training) program_set_gradient(p, n->out[0], dx); // picked up by loss_backward
 }
@@ -670,7 +488,7 @@ static void logits_forward(struct program *p, const struct node *n, const tensor
     rows_call(p, "gather_rows", INPUT_TARGET_ROWS, in[0], x);
     struct product forward = {.layout = LAYOUT_NT, .a = value(x), .b = value(in[1]), .c = value(out[0]), .m = rows,
         .n = at(p, in[1])->rows, .k = C, .live_m = LIVE_TARGETS};
-    product(p, &forward);
+    product_calls(p, &forward);
     struct call *c = call_begin(p, "sample");
     if (c->constants[0] < 64) c->constants[0] = 64; // long loops: Mesa 22.3 ends them after 65,535 rounds in all
     call_read(c, out[0]);

@@ -2,6 +2,7 @@
 #include "variants.h"
 #include "choices.h"
 #include "coopmat.h"
+#include "tiles.h"
 
 #include "args.h"
 
@@ -26,17 +27,16 @@ static uint64_t divide_up(uint64_t x, uint64_t y)
 struct candidates {
     const struct limits *limits;
     const struct matmul_shape *shape;
-    struct matmul_variant *out;
-    int capacity, count;
+    struct matmul_variant list[MATMUL_CANDIDATES];
+    int count;
 };
 
 static void add(struct candidates *c, const struct matmul_variant *v)
 {
-    for (int i = 0; i < c->count && i < c->capacity; i++)
-        if (strcmp(c->out[i].name, v->name) == 0) return; // the first choice, met again in the full list
+    for (int i = 0; i < c->count; i++)
+        if (strcmp(c->list[i].name, v->name) == 0) return; // the first choice, met again in the full list
     assert(c->count < MATMUL_CANDIDATES);
-    if (c->count < c->capacity) c->out[c->count] = *v;
-    c->count++;
+    c->list[c->count++] = *v;
 }
 
 // Rows of a register tile: what a lane loads of B serves so many rows, but rows beyond m are work for nothing.
@@ -118,10 +118,13 @@ static void add_plain(struct candidates *c)
 int matmul_candidates(
     const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity)
 {
-    struct candidates c = {limits, shape, out, capacity, 0};
+    struct candidates c = {.limits = limits, .shape = shape};
     struct matmul_variant units[COOPMAT_VARIANTS];
     int unit_count = coopmat_variants(limits, shape, units);
     for (int i = 0; i < unit_count; i++) add(&c, &units[i]);
+    struct matmul_variant tiles[TILES_VARIANTS];
+    int tile_count = tiles_variants(limits, shape, tiles);
+    for (int i = 0; i < tile_count && !limits->software; i++) add(&c, &tiles[i]);
     bool deal = can_deal(limits);
     add_wide(&c);
     uint32_t rows = tile_rows(shape->m, deal ? 64 : 8);
@@ -130,7 +133,9 @@ int matmul_candidates(
         if (deal) add_register(&c, rows, true, "dealt register tiles");
         add_register(&c, rows, false, "register tiles");
     }
+    for (int i = 0; i < tile_count; i++) add(&c, &tiles[i]); // right on software too, but barriers cost more there than they save
     add_plain(&c);
+    for (int i = 0; i < c.count && i < capacity; i++) out[i] = c.list[i];
     return c.count;
 }
 

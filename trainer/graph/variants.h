@@ -18,7 +18,7 @@ struct matmul_shape {
 // A matrix product's kernel: constants 7 .. 7 + constant_count - 1 (args.h lists 0 to 6), workgroup size, grid.
 #define MATMUL_NAME 40
 #define MATMUL_CONSTANTS 16
-#define MATMUL_CANDIDATES 32 // never more
+#define MATMUL_CANDIDATES 64 // never more
 struct matmul_variant {
     char name[MATMUL_NAME]; // the same for the same kernel and constants (but those that the shape decides): for logs, caches
     const char *why;        // it was chosen, in a few words
@@ -27,7 +27,10 @@ struct matmul_variant {
     uint32_t constants[MATMUL_CONSTANTS], constant_count;
     uint32_t groups_x, groups_y;
     bool turned; // reads A through transpose: f32 [k, turned_columns(m)] at binding 1
-    uint32_t split; // parts that k is cut into, each with f32 sums of its own, added up in order afterwards; 1: none
+    // Parts that k is cut into, 1: none. Else the kernel's C is scratch of its own, f32 [split * m, n], from offset 0, with
+    // neither ADD nor EPILOGUE, and matmul_reduce adds the parts up (constants: split, step). Parts begin at multiples of
+    // `step` terms.
+    uint32_t split, step;
 };
 
 // Every variant that is right for this device and shape, the table's best guess first and matmul_plain, the reference of

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+//
+// ops_parts.h: what the files of the operator table share: a tensor's sizes, and matrix products.
+#ifndef PUMICE_OPS_PARTS_H
+#define PUMICE_OPS_PARTS_H
+
+#include "program.h"
+
+#include "args.h"
+
+static inline const struct tensor *at(const struct program *p, tensor_id t)
+{
+    return graph_at(p->graph, t);
+}
+
+static inline uint32_t ld(const struct program *p, tensor_id t)
+{
+    return (uint32_t)at(p, t)->ld;
+}
+
+static inline uint32_t columns(const struct program *p, tensor_id t)
+{
+    return (uint32_t)at(p, t)->columns;
+}
+
+static inline uint32_t element_bytes(const struct program *p, tensor_id t)
+{
+    return at(p, t)->storage == STORAGE_BF16 ? 2 : 4;
+}
+
+static inline tensor_id input(const struct program *p, enum input i)
+{
+    return p->graph->input[i];
+}
+
+static inline uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+// Groups of an element-wise kernel: enough work for each lane.
+static inline uint64_t stream_groups(const struct program *p, uint64_t elements)
+{
+    uint64_t each = (uint64_t)p->limits.group * ELEMENTS_A_LANE;
+    return (elements + each - 1) / each;
+}
+
+// Rows that one range shows of every tensor in the list (NO_TENSOR: none).
+static inline uint64_t common_rows(const struct program *p, uint64_t rows, const tensor_id *tensors, int count)
+{
+    uint64_t step = rows;
+    for (int i = 0; i < count; i++)
+        if (tensors[i] >= 0) step = least(step, program_range_rows(p, tensors[i], PART_VALUE));
+    return step;
+}
+
+// ---- product.c: matrix products ------------------------------------------------------------------------------------
+
+struct operand {
+    tensor_id tensor; // NO_TENSOR: none
+    enum part part;
+    uint64_t first_row; // where the operand begins in the tensor
+};
+
+struct product {
+    uint32_t layout;
+    struct operand a, b, c, e;
+    uint64_t m, n, k;
+    uint32_t live_m, live_k, add, epilogue;
+    uint64_t first_row; // live rows are counted from here
+    tensor_id turned;   // the transpose of the rows of A at hand, where a variant reads that
+};
+
+// The calls of a product: the variant that suits it, in as many pieces as ranges of its operands ask for. A reduction in
+// ranges adds up in C, which must then be f32 or set, with nothing else added.
+void product_calls(struct program *p, const struct product *x);
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "tiles.h"
+
+#include "args.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t divide_up(uint64_t x, uint64_t y)
+{
+    return (x + y - 1) / y;
+}
+
+struct list {
+    const struct limits *limits;
+    const struct matmul_shape *shape;
+    struct matmul_variant *out;
+    double cost[TILES_VARIANTS];
+    int count;
+};
+
+// In the order of cost, a guess of the time; equal ones in the order they come in.
+static void add(struct list *c, struct matmul_variant *v, uint64_t groups, double cost)
+{
+    assert(c->count < TILES_VARIANTS);
+    uint64_t y = divide_up(groups, c->limits->max_groups);
+    v->groups_y = (uint32_t)y;
+    v->groups_x = (uint32_t)divide_up(groups, y);
+    int at = c->count++;
+    for (; at > 0 && c->cost[at - 1] > cost; at--) {
+        c->out[at] = c->out[at - 1];
+        c->cost[at] = c->cost[at - 1];
+    }
+    c->out[at] = *v;
+    c->cost[at] = cost;
+}
+
+static void constant(struct matmul_variant *v, uint32_t value)
+{
+    assert(v->constant_count < MATMUL_CONSTANTS);
+    v->constants[v->constant_count++] = value;
+}
+
+// A guess of how a GPU spends its time, in clocks: so many multiply-adds and bytes in one, so many lanes to keep it busy.
+// What is best is then measured on the device (choices.h); the guess only has to be sane.
+struct speed {
+    double multiply_adds, bytes, lanes, launch;
+};
+
+static struct speed speed_of(const struct limits *limits)
+{
+    double units = limits->info && limits->info->type == GPU_INTEGRATED ? 768 : 4096;
+    return (struct speed){.multiply_adds = units, .bytes = units / 16, .lanes = 4 * units, .launch = 3000};
+}
+
+// Sums that a lane can hold beside its operands without spilling, from what subgroup sizes say of the register file (read
+// off the vendors' compilers): those that pack a varying number of lanes into one thread's registers (from 8 or 16 lanes
+// on) hold 32, those with small subgroups only (up to 16) 16, integrated ones whose lanes share few registers 32.
+static uint32_t lane_sums(const struct limits *limits)
+{
+    const struct gpu_info *info = limits->info;
+    if (!info) return 64;
+    if (info->subgroup_max <= 16) return 16;
+    if (info->subgroup_min <= 16) return 32;
+    return info->type == GPU_INTEGRATED && info->subgroup_max != 64 ? 32 : 64;
+}
+
+static bool fits(const struct limits *limits, uint32_t group, uint64_t shared)
+{
+    shared += 8 * group + 128; // lang.glsl's own
+    return !limits->info ||
+        (group <= limits->info->max_invocations && group <= limits->info->max_group_size && shared <= limits->info->max_shared);
+}
+
+// matmul_shared: a workgroup's rows and columns of C and step of k, a lane's rows and columns, the share of the device's
+// multiply-adds that its inner loop can reach (products among all instructions, and vec4s from shared memory for each).
+static const struct tile {
+    uint32_t m, n, k, lane_m, lane_n;
+    double share;
+} tiles[] = {
+    {128, 128, 16, 8, 8, 0.85},
+    {64, 128, 16, 8, 8, 0.85},
+    {128, 64, 16, 8, 4, 0.75},
+    {64, 64, 16, 8, 4, 0.7},
+    {32, 64, 16, 8, 4, 0.65},
+    {64, 64, 16, 4, 4, 0.55},
+    {32, 32, 16, 4, 4, 0.5},
+};
+
+static void add_shared(struct list *c, const struct tile *t, uint32_t split)
+{
+    const struct matmul_shape *s = c->shape;
+    struct matmul_variant v = {.kernel = "matmul_shared", .group = t->m / t->lane_m * (t->n / t->lane_n), .split = split,
+        .step = t->k, .why = "tiles in shared memory"};
+    if (t->lane_m * t->lane_n > lane_sums(c->limits)) return;
+    if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
+    uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);
+    struct speed speed = speed_of(c->limits);
+    double cost = 0;
+    if (split > 1) {
+        uint64_t partial = 4 * split * s->m * ((s->n + 7) / 8 * 8);
+        if (steps < 4 * split || partial > c->limits->max_range || partial > c->limits->max_allocation) return;
+        // A split that leaves its last parts without work is a smaller one in disguise.
+        if ((split - 1) * divide_up(steps, split) >= steps) return;
+        v.why = "tiles in shared memory, k split to fill the device";
+        cost = speed.launch + 2 * (double)partial / speed.bytes;
+    }
+    constant(&v, t->m);
+    constant(&v, t->n);
+    constant(&v, t->k);
+    constant(&v, t->lane_m);
+    constant(&v, t->lane_n);
+    constant(&v, (s->k % t->k != 0) | (s->n % 4 != 0) << 1);
+    constant(&v, split);
+    snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
+    if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
+    // Every lane of a full device gets its share of the multiply-adds; a device that is not full is no faster.
+    double rounds = (double)divide_up(groups * split * v.group, (uint64_t)speed.lanes);
+    double each = (double)(t->lane_m * t->lane_n) * (double)(divide_up(steps, split) * t->k);
+    cost += rounds * each * speed.lanes / speed.multiply_adds / t->share;
+    add(c, &v, groups * split, cost);
+}
+
+// A few rows: as many as are asked for, so that none is work for nothing.
+#define SKINNY_ROWS 16
+static void add_skinny(struct list *c, uint32_t group, uint32_t spread, double cost)
+{
+    const struct matmul_shape *s = c->shape;
+    struct matmul_variant v = {.kernel = "matmul_skinny", .group = group, .split = 1, .why = "few rows: B is read once"};
+    if (s->layout != LAYOUT_NT || s->m > SKINNY_ROWS || 4 * s->m > lane_sums(c->limits)) return;
+    if (!fits(c->limits, group, 16ull * group * s->m)) return;
+    constant(&v, (uint32_t)s->m);
+    constant(&v, spread);
+    constant(&v, (s->k % 4 != 0) | (s->n % 4 != 0) << 1);
+    snprintf(v.name, sizeof v.name, "skinny %ux%u", group / spread, spread);
+    add(c, &v, divide_up(divide_up(s->n, 4), group / spread), cost);
+}
+
+int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out)
+{
+    struct list c = {.limits = limits, .shape = shape, .out = out};
+    add_skinny(&c, 64, 16, 0);
+    add_skinny(&c, 128, 32, 0);
+    for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
+        for (uint32_t split = 1; split <= 16; split *= 2) add_shared(&c, &tiles[i], split);
+    return c.count;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+//
+// tiles.h: the f32 matrix products made for GPUs: tiles in shared memory (matmul_shared.comp), with k split where C alone
+// would leave the device idle, and the few rows of generation (matmul_skinny.comp). Pure C; a part of the table of
+// variants.h.
+#ifndef PUMICE_TILES_H
+#define PUMICE_TILES_H
+
+#include "variants.h"
+
+// What fits the device, the best guess first; returns their number, at most TILES_VARIANTS.
+#define TILES_VARIANTS 40
+int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
+
+#endif
