@@ -6,6 +6,7 @@
 
 #include "graph/choices.h"
 #include "graph/coopmat.h"
+#include "graph/tiles.h"
 
 #include "args.h"
 
@@ -130,8 +131,48 @@ static void test_matrix_units(void)
     }
 }
 
+// Tiles in shared memory: they fit memory and registers, cover C, and every part of a split has terms.
+static void test_tiles(void)
+{
+    struct gpu_info devices[] = {device(GPU_DISCRETE, 64, 65536, 1024), device(GPU_DISCRETE, 32, 49152, 1024),
+        device(GPU_INTEGRATED, 32, 32768, 1024), device(GPU_INTEGRATED, 16, 16384, 256), device(GPU_DISCRETE, 32, 49152, 1024),
+        device(GPU_INTEGRATED, 16, 4096, 64)};
+    devices[4].subgroup_min = 8; // lanes of varying width share a register file
+    const uint32_t sums[] = {64, 64, 32, 16, 32, 16};
+    for (size_t d = 0; d < sizeof devices / sizeof *devices; d++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const struct matmul_shape *x = &shapes[s];
+            struct limits limits = limits_of(&devices[d]);
+            struct matmul_variant v[TILES_VARIANTS];
+            int count = tiles_variants(&limits, x, v), split = 0;
+            if (d < 5) CHECK(count > 0);
+            for (int i = 0; i < count; i++) {
+                const uint32_t *c = v[i].constants;
+                if (strcmp(v[i].kernel, "matmul_skinny") == 0) {
+                    CHECK(x->layout == LAYOUT_NT && c[0] == x->m && v[i].group % c[1] == 0 && i < 2);
+                    continue;
+                }
+                CHECK(v[i].group == c[0] / c[3] * (c[1] / c[4]) && c[3] * c[4] <= sums[d] && v[i].step == c[2]);
+                CHECK(16 * c[2] * (c[0] / 4 + c[1] / 4 + 2) + 8 * v[i].group + 128 <= devices[d].max_shared);
+                uint64_t tiles = (x->m + c[0] - 1) / c[0] * ((x->n + c[1] - 1) / c[1]);
+                CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles * v[i].split && c[6] == v[i].split);
+                CHECK(((c[5] & 1) != 0) == (x->k % c[2] != 0) && ((c[5] & 2) != 0) == (x->n % 4 != 0));
+                uint64_t steps = (x->k + c[2] - 1) / c[2], part = (steps + v[i].split - 1) / v[i].split;
+                CHECK((v[i].split - 1) * part < steps && v[i].split * x->m * ((x->n + 7) / 8 * 8) * 4 <= limits.max_range);
+                split += v[i].split > 1;
+            }
+            if (d < 5) CHECK(x->k < 512 || split > 0);
+        }
+    // Sums of 8,192 terms into 81 tiles do not fill a GPU.
+    struct limits limits = limits_of(&devices[0]);
+    CHECK(matmul_choose(&limits, &shapes[3]).split > 1);
+    limits.max_range = 4 * 576 * 576;
+    CHECK(matmul_choose(&limits, &shapes[3]).split == 1);
+}
+
 int main(void)
 {
+    test_tiles();
     test_candidates();
     test_matrix_units();
     test_choices();

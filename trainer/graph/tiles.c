@@ -42,16 +42,19 @@ static void constant(struct matmul_variant *v, uint32_t value)
     v->constants[v->constant_count++] = value;
 }
 
-// A guess of how a GPU spends its time, in clocks: so many multiply-adds and bytes in one, so many lanes to keep it busy.
-// What is best is then measured on the device (choices.h); the guess only has to be sane.
+// A guess of how a GPU spends its time, in clocks: a workgroup stays in one of `units`, which does 64 multiply-adds in a
+// clock if it has 256 lanes to choose from; memory and caches give so many bytes. What is best is then measured on the device
+// (choices.h); the guess only has to be sane.
 struct speed {
-    double multiply_adds, bytes, lanes, launch;
+    double units, bytes, launch;
 };
+#define UNIT_WIDTH 64.0
+#define UNIT_LANES 256.0
 
 static struct speed speed_of(const struct limits *limits)
 {
-    double units = limits->info && limits->info->type == GPU_INTEGRATED ? 768 : 4096;
-    return (struct speed){.multiply_adds = units, .bytes = units / 16, .lanes = 4 * units, .launch = 3000};
+    double units = limits->info && limits->info->type == GPU_INTEGRATED ? 12 : 64;
+    return (struct speed){.units = units, .bytes = 8 * units, .launch = 3000};
 }
 
 // Sums that a lane can hold beside its operands without spilling, from what subgroup sizes say of the register file (read
@@ -115,10 +118,8 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     constant(&v, split);
     snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
     if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
-    // Every lane of a full device gets its share of the multiply-adds; a device that is not full is no faster.
-    double rounds = (double)divide_up(groups * split * v.group, (uint64_t)speed.lanes);
-    double each = (double)(t->lane_m * t->lane_n) * (double)(divide_up(steps, split) * t->k);
-    cost += rounds * each * speed.lanes / speed.multiply_adds / t->share;
+    double each = (double)divide_up(groups * split, (uint64_t)speed.units), lanes = each * v.group / UNIT_LANES;
+    cost += each * (double)(t->m * t->n) * (double)(divide_up(steps, split) * t->k) / UNIT_WIDTH / t->share / (lanes < 1 ? lanes : 1);
     add(c, &v, groups * split, cost);
 }
 
