@@ -53,8 +53,8 @@ def rows_in_order(weights, heads):
     return weights.reshape(heads, half, 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
 
 
-def load_gguf(path):
-    """The model in a GGUF file, dequantised to float32."""
+def load_gguf(path, attention="eager"):
+    """The model in a GGUF file, dequantised to float32; attention: transformers' name of an implementation."""
     reader = GGUFReader(path)
     field = {name: value.contents() for name, value in reader.fields.items() if not name.startswith("tokenizer.")}
     if field["general.architecture"] != "llama":
@@ -72,7 +72,7 @@ def load_gguf(path):
         rope_theta=field["llama.rope.freq_base"],
         max_position_embeddings=field["llama.context_length"],
         tie_word_embeddings="output.weight" not in names,
-        attn_implementation="eager",
+        attn_implementation=attention,
     )
     model = LlamaForCausalLM(config).float()
     parameters = dict(model.named_parameters())

@@ -188,6 +188,8 @@ static void test_mistakes(void)
     CHECK(RUN("--model", "nowhere") == STATUS_USER);
     CHECK_SAID("no such model");
     CHECK(RUN("--model", MODEL, "--precision", "fp8") == STATUS_USER);
+    CHECK(RUN("--model", MODEL, "--matmul-precision", "fp8") == STATUS_USER);
+    CHECK_SAID("--matmul-precision is fp8");
     CHECK(RUN("--model", MODEL, "--device", "no such device") == STATUS_USER);
     CHECK(RUN("--repeat", "0") == STATUS_USAGE);
     CHECK(RUN("--set", "seed=1") == STATUS_USAGE);

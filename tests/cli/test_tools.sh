@@ -51,6 +51,11 @@ for tool in setup model test demo with-driver vendor-lab; do
     check "tools/$tool --help" grep -q "^usage: tools/$tool" <(tools/$tool --help)
     check "tools/$tool refuses an unknown option" [ "$(status tools/$tool --nonsense)" -eq 2 ]
 done
+if command -v python3 >/dev/null; then # the one tool that is useless without
+    check "tools/compare --help" grep -q "^usage: tools/compare" <(tools/compare --help)
+    check "tools/compare refuses an unknown option" [ "$(status tools/compare --nonsense)" -eq 2 ]
+    check "tools/compare needs PyTorch" [ "$(status tools/compare --python false)" -eq 1 ]
+fi
 check "an unknown driver" [ "$(status tools/with-driver lavapipe-1 true)" -eq 2 ]
 check "an odd width" [ "$(status tools/with-driver lavapipe-26 --width 100 true)" -eq 2 ]
 check "no such chip" [ "$(status tools/vendor-lab --devices amd-navi99)" -eq 2 ]

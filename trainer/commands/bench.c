@@ -3,14 +3,17 @@
 // bench: how fast a training step is on a device, kernel by kernel, beside what the device can do.
 #include "commands/common.h"
 #include "commands/list.h"
+#include "graph/coopmat.h"
 #include "study/bench_report.h"
+#include "train/loss_scale.h"
 #include "train/run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 // What the flags say. tokens 0 and documents 0: the default.
 struct wish {
-    const char *config, *model, *compare, *device, *precision;
+    const char *config, *model, *compare, *device, *precision, *products;
     uint64_t tokens, documents, budget, repeat;
     bool single, json;
     struct option_list sets;
@@ -71,12 +74,28 @@ static int open_config(struct subject *s, const struct limits *limits, struct er
         .learning_rate = x->learning_rate, .beta1 = x->adam_beta1, .beta2 = x->adam_beta2, .epsilon = x->adam_epsilon,
         .weight_decay = x->weight_decay, .max_norm = x->max_grad_norm, .dropout = x->dropout_start_step ? 0 : x->dropout,
         .seed = c->seed, .packing = c->packing};
-    return run_blueprint(&s->blueprint, c, &s->data, &s->bundle, limits, e);
+    if (run_blueprint(&s->blueprint, c, &s->data, &s->bundle, limits, e)) return -1;
+    if (s->blueprint.limits.products == PRODUCTS_FP16) s->work.settings.loss_scale = loss_scale_start().scale;
+    return 0;
+}
+
+static int products_parse(enum products *products, const char *word, const struct gpu_info *info, struct error *e)
+{
+    *products = products_best(info);
+    if (!word || strcmp(word, "auto") == 0) return 0;
+    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++) {
+        if (strcmp(word, products_name(p)) != 0) continue;
+        *products = p;
+        if (products_can(info, p)) return 0;
+        return error_set(e, "--matmul-precision %s: %s has no matrix units that multiply it with sums in f32", word, info->name);
+    }
+    return error_set(e, "--matmul-precision is %s; it is one of auto, f32, fp16, bf16", word);
 }
 
 // A model with random tokens, by the defaults of a config.
-static int open_model(struct subject *s, const struct wish *w, const struct gpu *gpu, const struct limits *limits, struct error *e)
+static int open_model(struct subject *s, const struct wish *w, const struct gpu *gpu, struct limits *limits, struct error *e)
 {
+    if (products_parse(&limits->products, w->products, gpu_info(gpu), e)) return -1;
     if (w->model && model_open(&s->loose, w->model, e)) return -1;
     if (!w->model) model_open_builtin(&s->loose);
     s->model = &s->loose;
@@ -97,6 +116,7 @@ static int open_model(struct subject *s, const struct wish *w, const struct gpu 
         .epsilon = 1e-8, .max_norm = 1, .seed = s->seed, .packing = !w->single};
     struct blueprint_options o = {.budget = (uint32_t)w->budget, .positions = (uint32_t)longest, .optimizer = OPTIMIZER_ADAMW};
     if (precision_parse(&o.storage, w->precision, gpu_info(gpu), e)) return -1;
+    if (limits->products == PRODUCTS_FP16) s->work.settings.loss_scale = loss_scale_start().scale;
     return blueprint_choose(&s->blueprint, s->model, limits, &o, true, w->single ? longest : tokens, e);
 }
 
@@ -147,11 +167,12 @@ int command_bench(const struct command *c, int argc, char **argv)
         {"compare", OPTION_TEXT, &w.compare, "OLD.json", "also how many times as fast as in an earlier --json"},
         {"set", OPTION_LIST, &w.sets, "KEY=VALUE...", "overrides of config keys (with CONFIG)"},
         {"precision", OPTION_TEXT, &w.precision, "WORD", "storage: auto, f32, bf16 (default: the config's, or auto)"},
+        {"matmul-precision", OPTION_TEXT, &w.products, "WORD", "what products multiply in: auto, f32, fp16, bf16 (without CONFIG)"},
         {"device", OPTION_TEXT, &w.device, "DEVICE", "index, part of a name, auto (default: the config's, or auto)"},
         {"json", OPTION_FLAG, &w.json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &w.config, 0, 1);
     if (status >= 0) return free(w.sets.words), status;
-    bool loose = w.model || w.tokens || w.documents || w.single || w.budget;
+    bool loose = w.model || w.tokens || w.documents || w.single || w.budget || w.products;
     if ((w.config && loose) || (!w.config && w.sets.count) || w.repeat == 0 || w.repeat > 1000) {
         if (w.config && loose) say("pumice bench: a CONFIG says model and rows itself: --set changes it (pumice bench --help)");
         else if (!w.config && w.sets.count) say("pumice bench: --set changes a CONFIG, and there is none (pumice bench --help)");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "study/bench_report.h"
 #include "formats/json_file.h"
+#include "graph/coopmat.h"
 
 #include <math.h>
 #include <string.h>
@@ -120,6 +121,7 @@ cJSON *bench_json(const struct bench *b, const struct bench_subject *s)
     cJSON_AddStringToObject(o, "model", s->model);
     cJSON_AddNumberToObject(o, "parameters", (double)s->parameters);
     cJSON_AddStringToObject(o, "precision", options->storage == STORAGE_BF16 ? "bf16" : "f32");
+    cJSON_AddStringToObject(o, "matmul_precision", products_name(s->blueprint->limits.products));
     cJSON_AddStringToObject(o, "optimizer", s->settings->optimizer == OPTIMIZER_ADAMW ? "adamw" : "sgd");
     cJSON_AddNumberToObject(o, "tokens", (double)b->tokens);
     cJSON_AddNumberToObject(o, "trained_tokens", (double)b->trained);
@@ -216,7 +218,7 @@ void bench_compare(cJSON *now, const cJSON *old, const char *path)
 {
     const cJSON *kernels = part(old, "kernels"), *step = part(old, "step");
     cJSON *row;
-    static const char *const alike[] = {"device", "model", "parameters", "precision", "optimizer", "tokens", "documents",
+    static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "optimizer", "tokens", "documents",
         "micro_batch_tokens", "micro_batches", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) say_unlike(now, old, alike[i], path);
     cJSON *compare = cJSON_AddObjectToObject(now, "compare");
@@ -284,8 +286,9 @@ void bench_print(const cJSON *now)
 {
     const cJSON *step = part(now, "step"), *host = part(now, "host"), *memory = part(now, "memory"), *how = part(now, "how");
     const cJSON *compare = part(now, "compare"), *item;
-    printf("%s, %.1f million parameters, %s, %s; on %s\n", word(now, "model"), number(now, "parameters") * 1e-6,
-        word(now, "precision"), word(now, "optimizer"), word(part(now, "device"), "name"));
+    printf("%s, %.1f million parameters, storage %s, products %s, %s; on %s\n", word(now, "model"),
+        number(now, "parameters") * 1e-6, word(now, "precision"), word(now, "matmul_precision"), word(now, "optimizer"),
+        word(part(now, "device"), "name"));
     printf("%.0f tokens in %.0f documents, %.0f micro-batches of %.0f tokens%s%s\n", number(now, "tokens"),
         number(now, "documents"), number(now, "micro_batches"), number(now, "micro_batch_tokens"),
         cJSON_IsTrue(part(now, "packing")) ? "" : ", one document each",
