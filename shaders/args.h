@@ -260,7 +260,10 @@ struct sample_args {
 // ---- peaks (graph/peaks.h; no kernel of a model) ------------------------------------------------------------------
 // bench_fma, bench_fma16: count rounds of BENCH_FMAS multiply-adds x = x scale + shift in every lane; binding 1 sum (f32
 // vec4 a lane). bench_stream: constant 2 COPY; bindings 1 from, 2 to (f32, count vec4; without COPY a vec4 a lane).
+// bench_matrix_fp16, bench_matrix_bf16: count rounds of BENCH_MATRICES products of fragments M x K and K x N (constants 2 to 4,
+// the device's shape) in every subgroup; binding 1 sum (f32, M N a subgroup).
 #define BENCH_FMAS 96u
+#define BENCH_MATRICES 16u
 struct bench_args {
     uint count;
     float scale, shift;

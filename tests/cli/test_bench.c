@@ -61,7 +61,9 @@ static double sum_of(const cJSON *o, const char *name, const char *key)
 static void check_kernels(const cJSON *o)
 {
     double shares = 0, roofs = 0, device = number(part(o, "step"), "device_seconds"), seconds = 0;
-    const cJSON *row;
+    const cJSON *row, *peaks = part(o, "peaks");
+    double flops = 1e9 * number(peaks, "f32_gflops"), copy = 1e9 * number(peaks, "copy_gbs"), read = 1e9 * number(peaks, "read_gbs");
+    double bandwidth = copy > read ? copy : read;
     cJSON_ArrayForEach(row, part(o, "kernels"))
     {
         const char *kernel = cJSON_GetStringValue(part(row, "kernel"));
@@ -70,15 +72,20 @@ static void check_kernels(const cJSON *o)
         shares += number(row, "share");
         roofs += number(row, "roof_seconds");
         CHECK_SAY(number(row, "calls") >= 1 && s > 0 && number(row, "bytes") >= 0, "%s", kernel);
-        CHECK_SAY(of_peak >= 0, "%s reaches %g of its peak", kernel, of_peak); // how much depends on who else runs
+        CHECK_SAY(near(of_peak, number(row, "roof_seconds") / s), "%s", kernel);
         CHECK_SAY(near(number(row, "gflops"), number(row, "flop") / s * 1e-9), "%s", kernel);
         CHECK_SAY(near(number(row, "gbs"), number(row, "bytes") / s * 1e-9), "%s", kernel);
+        // Every call's roof is at least that of all calls' work at the peaks, and at most the sum of both.
+        double arithmetic = number(row, "flop") / flops, traffic = number(row, "bytes") / bandwidth;
+        double roof = number(row, "roof_seconds"), most = arithmetic > traffic ? arithmetic : traffic;
+        CHECK_SAY(roof >= most * (1 - 1e-9) && roof <= (arithmetic + traffic) * (1 + 1e-9), "%s: a roof of %g s", kernel, roof);
         bool product = strncmp(kernel, "matmul_", 7) == 0 && cJSON_GetObjectItemCaseSensitive(row, "layout");
         if (product) CHECK(number(row, "flop") <= 2 * number(row, "m") * number(row, "n") * number(row, "k") * number(row, "calls"));
     }
     CHECK(near(seconds, device));
     CHECK(near(shares, 1));
     CHECK(near(roofs, number(part(o, "step"), "roof_seconds")));
+    CHECK(device < 1000); // seconds, not ticks
     static const char *const kernels[] = {"embed", "rmsnorm", "rope", "attention_forward", "attention_dq", "attention_dkv", "glu",
         "cross_entropy", "embed_backward", "sum_squares", "norm_finish", "adamw"};
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
@@ -96,13 +103,13 @@ static void check_whole(const cJSON *o, double repeat)
     CHECK(number(step, "seconds") > 0 && number(step, "median_seconds") >= number(step, "seconds"));
     CHECK(near(number(step, "tokens_per_second"), number(o, "tokens") / number(step, "seconds")));
     CHECK(near(number(step, "products_share") + number(step, "update_share") + number(step, "others_share"), 1));
-    CHECK(number(step, "of_roof") > 0);
+    CHECK(number(step, "roof_seconds") > 0 && near(number(step, "of_roof"), number(step, "roof_seconds") / number(step, "seconds")));
     CHECK(number(host, "fill_seconds") > 0 && number(host, "submit_seconds") > 0 && number(host, "wait_seconds") > 0);
     CHECK(number(host, "fill_seconds") + number(host, "submit_seconds") + number(host, "wait_seconds") <= number(step, "seconds"));
     CHECK(number(host, "start_seconds") >= number(host, "open_seconds") + number(host, "load_seconds"));
     CHECK(number(peaks, "f32_gflops") > 0 && number(peaks, "copy_gbs") > 0 && number(peaks, "read_gbs") > 0);
     CHECK(number(peaks, "dispatch_microseconds") >= 0 && number(peaks, "submit_microseconds") > 0);
-    CHECK(part(peaks, "f16_gflops") && part(peaks, "matrix_gflops"));
+    CHECK(part(peaks, "f16_gflops") && part(peaks, "matrix_fp16_gflops") && part(peaks, "matrix_bf16_gflops"));
     CHECK(number(memory, "planned") > 0 && number(memory, "allocated") <= number(memory, "planned"));
     CHECK(number(memory, "resident") > 1e6);
     CHECK(cJSON_GetArraySize(part(o, "losses")) == (int)repeat + 1);

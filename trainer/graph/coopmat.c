@@ -28,6 +28,14 @@ static uint32_t lanes_of(const struct gpu_info *info, const struct gpu_matrix *x
     return lanes > info->subgroup_max ? info->subgroup_max : lanes;
 }
 
+bool coopmat_unit(const struct gpu_info *info, enum products products, struct gpu_matrix *unit, uint32_t *lanes)
+{
+    const struct gpu_matrix *x = matrix_of(info, products);
+    *lanes = x ? lanes_of(info, x) : 0;
+    if (*lanes) *unit = *x;
+    return *lanes > 0;
+}
+
 bool products_can(const struct gpu_info *info, enum products products)
 {
     if (products == PRODUCTS_F32) return true;

@@ -9,6 +9,8 @@
 
 // Can the device multiply in `products` with f32 sums? F32 can be multiplied everywhere. info NULL: no device, F32 only.
 bool products_can(const struct gpu_info *info, enum products products);
+// The matrix unit that products then use, and the lanes of the subgroups that work it; false without one.
+bool coopmat_unit(const struct gpu_info *info, enum products products, struct gpu_matrix *unit, uint32_t *lanes);
 // What a device should multiply in: bf16, whose range is f32's; else fp16 (training then scales the loss); F32 without
 // matrix units, and on software devices, whose matrix units are for tests.
 enum products products_best(const struct gpu_info *info);

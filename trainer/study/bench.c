@@ -143,7 +143,8 @@ static struct bench_row *row_of(struct bench *b, const struct bench_call *c)
 // Of what a kernel multiplies with; 0: not known.
 static double flop_peak(const struct peaks *peaks, const char *kernel)
 {
-    return strstr(kernel, "coopmat") ? peaks->matrix : peaks->flops;
+    if (!strstr(kernel, "coopmat")) return peaks->flops;
+    return peaks->matrix[strstr(kernel, "bf16") ? PRODUCTS_BF16 : PRODUCTS_FP16];
 }
 
 void bench_roof(struct bench *b, const struct peaks *peaks)

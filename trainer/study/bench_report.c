@@ -49,13 +49,12 @@ static cJSON *peaks_json(const struct peaks *p)
     cJSON *o = cJSON_CreateObject();
     add(o, "f32_gflops", p->flops * 1e-9, p->flops > 0);
     add(o, "f16_gflops", p->flops16 * 1e-9, p->flops16 > 0);
-    add(o, "matrix_gflops", p->matrix * 1e-9, p->matrix > 0);
+    add(o, "matrix_fp16_gflops", p->matrix[PRODUCTS_FP16] * 1e-9, p->matrix[PRODUCTS_FP16] > 0);
+    add(o, "matrix_bf16_gflops", p->matrix[PRODUCTS_BF16] * 1e-9, p->matrix[PRODUCTS_BF16] > 0);
     add(o, "copy_gbs", p->copy * 1e-9, true);
     add(o, "read_gbs", p->read * 1e-9, true);
     add(o, "dispatch_microseconds", p->dispatch * 1e6, true);
     add(o, "submit_microseconds", p->submit * 1e6, true);
-    if (p->flops16_note) cJSON_AddStringToObject(o, "f16_note", p->flops16_note);
-    if (p->matrix_note) cJSON_AddStringToObject(o, "matrix_note", p->matrix_note);
     return o;
 }
 
@@ -92,8 +91,8 @@ static cJSON *how_json(const struct bench *b)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "peaks", b->peaks.timestamps
-        ? "best of 5 dispatches of kernels of our own, by the device's timestamps; dispatch and submit by the host's clock"
-        : "best of 5 dispatches of kernels of our own, by the host's clock, as the device has no timestamps");
+        ? "best of 20 dispatches of kernels of our own, by the device's timestamps; dispatch and submit by the host's clock"
+        : "best of 20 dispatches of kernels of our own, by the host's clock, as the device has no timestamps");
     cJSON_AddStringToObject(o, "step", "wall time of whole untimed steps after a first one: best and median of `repeat`; "
         "tokens_per_second and of_roof are of the best");
     cJSON_AddStringToObject(o, "kernels", b->timed
@@ -101,8 +100,8 @@ static cJSON *how_json(const struct bench *b)
           "their sum over all kernels, device_seconds"
         : "not timed, as the device has no timestamps");
     cJSON_AddStringToObject(o, "roof", "of a call the longer of flop / peak and bytes / the faster of copy and read, every "
-        "operand moved once; of a matrix-unit kernel the bytes alone while matrix_gflops is null. What stays in caches can "
-        "pass it");
+        "operand moved once. What stays in caches can pass it; a null peak is of what the device does not have "
+        "(matrix units of software devices are not measured; of a kernel on them the bytes alone count)");
     cJSON_AddStringToObject(o, "host", "the best step's seconds in laying out and filling micro-batches, submitting them, and "
         "waiting for the device; share is fill and submit of the step. Once a run: open (memory, kernels, recording) and "
         "load (weights); start is from the command's start to the end of the first step");
@@ -249,11 +248,10 @@ static void print_peaks(const cJSON *p)
 {
     printf("peaks: f32 %.1f GFLOP/s", number(p, "f32_gflops"));
     if (!isnan(number(p, "f16_gflops"))) printf(", f16 %.1f", number(p, "f16_gflops"));
-    if (!isnan(number(p, "matrix_gflops"))) printf(", matrix units %.1f", number(p, "matrix_gflops"));
+    if (!isnan(number(p, "matrix_fp16_gflops"))) printf(", matrix units fp16 %.1f", number(p, "matrix_fp16_gflops"));
+    if (!isnan(number(p, "matrix_bf16_gflops"))) printf(", matrix units bf16 %.1f", number(p, "matrix_bf16_gflops"));
     printf("; copy %.1f GB/s, read %.1f; an empty dispatch %.1f us, a submission %.1f us\n", number(p, "copy_gbs"),
         number(p, "read_gbs"), number(p, "dispatch_microseconds"), number(p, "submit_microseconds"));
-    if (*word(p, "f16_note")) printf("       f16: %s\n", word(p, "f16_note"));
-    if (*word(p, "matrix_note")) printf("       matrix units: %s\n", word(p, "matrix_note"));
 }
 
 static void print_kernels(const cJSON *now)
