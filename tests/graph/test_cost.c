@@ -5,7 +5,8 @@
 #include "test.h"
 
 // A block of every operator that trains, width C, H heads of D with G key heads, feed-forward F, vocabulary V, T rows.
-enum { T = 96, C = 40, H = 4, G = 2, D = 8, F = 56, V = 104 };
+enum { T = 96, H = 4, G = 2, D = 8, V = 104 };
+static int C = 40, F = 56; // of such a size no product is cut into parts
 
 static void make_graph(struct graph *g, enum storage storage)
 {
@@ -93,6 +94,37 @@ static void test_program(enum storage storage)
     graph_free(&g);
 }
 
+// The forms for software drivers: other kernels, and transposes beside products, but the same work.
+static void test_wide(void)
+{
+    struct graph g;
+    struct program p;
+    struct gpu_info info = {.type = GPU_SOFTWARE, .subgroup_size = 8, .max_invocations = 1024, .max_group_size = 1024,
+        .max_range = UINT64_C(1) << 30, .max_allocation = UINT64_C(1) << 30, .heap_bytes = UINT64_C(1) << 34,
+        .max_groups = 65535, .max_shared = 32768, .addresses = true};
+    struct limits limits = limits_of(&info);
+    C = 64, F = 96; // whole vectors, or the plain forms are taken
+    make_graph(&g, STORAGE_F32);
+    program_make(&p, &g, &limits, true, false);
+    struct live_counts live = {.tokens = 33, .targets = 25, .pairs = 20 * 20 + 13 * 13}, none = {.first = true};
+    double n = 33, t = 25, weights = (H + 2 * G) * D * C + C * H * D + 2 * F * C + C * F;
+    CHECK_NEAR(sum_of(&p, "matmul_", &live).flop, 3 * 2 * (n * weights + t * V * C));
+    CHECK_NEAR(sum_of(&p, "attention_", &live).flop, 9 * live.pairs * H * D);
+    // Three norms forward, the layer's two made again; dw of three; backward adds to a residual's gradient in two.
+    CHECK_NEAR(sum_of(&p, "rmsnorm", &live).bytes, (2 * 3 + 2 * 2 + 2 * 3 + 4 * 2 + 3) * n * C * 4);
+    int wide = 0;
+    for (int i = 0; i < p.call_count; i++) {
+        const char *kernel = p.calls[i].kernel;
+        struct cost c = call_cost(&p, &p.calls[i], &none);
+        bool whatever = strncmp(kernel, "matmul_", 7) == 0 || strcmp(kernel, "column_sum") == 0;
+        CHECK_SAY(c.flop == 0 && (whatever || c.bytes == 0), "%s costs without rows", kernel);
+        wide += strstr(kernel, "_wide") || strcmp(kernel, "transpose") == 0;
+    }
+    CHECK(wide > 5);
+    program_free(&p);
+    graph_free(&g);
+}
+
 static void test_update(enum storage storage, enum optimizer optimizer)
 {
     struct graph g;
@@ -126,6 +158,7 @@ int main(void)
 {
     test_program(STORAGE_F32);
     test_program(STORAGE_BF16);
+    test_wide();
     test_update(STORAGE_F32, OPTIMIZER_ADAMW);
     test_update(STORAGE_BF16, OPTIMIZER_ADAMW);
     test_update(STORAGE_BF16, OPTIMIZER_SGD);
