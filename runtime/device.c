@@ -327,6 +327,7 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
     gpu->bfloat16 = o->bfloat16.type;
     gpu->memory_properties = o->memory;
     gpu->largest_heap = o->largest_heap;
+    gpu->host_import = o->host_import;
     gpu->staging = !o->info.unified || options->staging;
     gpu->info.unified = !gpu->staging;
     if (options->max_range) gpu->info.max_range = gpu_least(gpu->info.max_range, options->max_range);

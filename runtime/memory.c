@@ -6,8 +6,9 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { STAGE_BYTES = 16 << 20 };
+enum { STAGE_BYTES = 16 << 20, HUGE_PAGE = 2 << 20 };
 #define MAPPED (VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT)
 
 // How well a memory type suits a place; -1: not at all.
@@ -44,6 +45,55 @@ static bool memory_map(struct gpu *gpu, struct gpu_memory *m)
     bool good = result >= 0 && m->map != (void *)-1;
     if (!good) m->map = NULL;
     return good;
+}
+
+// Memory of a software device out of the process's own pages, large ones where the system has them: a driver's own memory is
+// a file, whose pages have 4 KiB, so that a kernel that walks down a matrix finds a new page at every row. False where that is
+// not to be had; nothing is held then.
+static bool memory_import(struct gpu *gpu, struct gpu_memory *m)
+{
+    if (!gpu->host_import || m->bytes < HUGE_PAGE) return false;
+    VkMemoryRequirements need;
+    vkGetBufferMemoryRequirements(gpu->device, m->buffer, &need);
+    uint64_t size = (need.size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    m->host_bytes = size + HUGE_PAGE;
+    m->host = mmap(NULL, m->host_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m->host == MAP_FAILED) {
+        m->host = NULL;
+        return false;
+    }
+    void *pages = (void *)(((uintptr_t)m->host + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+#ifdef MADV_HUGEPAGE
+    madvise(pages, size, MADV_HUGEPAGE); // where it is refused, the pages are small
+#endif
+    VkMemoryHostPointerPropertiesEXT properties = {.sType = VK_STRUCTURE_TYPE_MEMORY_HOST_POINTER_PROPERTIES_EXT};
+    const VkExternalMemoryHandleTypeFlagBits handle = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT;
+    int best = -1, best_score = -1;
+    if (vkGetMemoryHostPointerPropertiesEXT(gpu->device, handle, pages, &properties) >= 0)
+        for (uint32_t i = 0; i < gpu->memory_properties.memoryTypeCount; i++) {
+            bool fits = (properties.memoryTypeBits & need.memoryTypeBits) >> i & 1;
+            int score = fits ? type_score(gpu, &gpu->memory_properties.memoryTypes[i], m->place) : -1;
+            if (score > best_score) best = (int)i, best_score = score;
+        }
+    VkImportMemoryHostPointerInfoEXT import = {
+        .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT, .handleType = handle, .pHostPointer = pages};
+    VkMemoryAllocateFlagsInfo flags = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO,
+        .pNext = &import,
+        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    VkMemoryAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+        .pNext = gpu->info.addresses ? (const void *)&flags : &import,
+        .allocationSize = size,
+        .memoryTypeIndex = (uint32_t)best};
+    if (best < 0 || vkAllocateMemory(gpu->device, &info, NULL, &m->memory) < 0) {
+        munmap(m->host, m->host_bytes);
+        m->host = NULL;
+        return false;
+    }
+    const VkMemoryType *type = &gpu->memory_properties.memoryTypes[best];
+    m->cached = type->propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+    if (place_is_mapped(gpu, type, m->place)) m->map = pages;
+    VK(gpu, vkBindBufferMemory(gpu->device, m->buffer, m->memory, 0));
+    return true;
 }
 
 // Allocates and binds from the best type that has room; false when none has.
@@ -88,8 +138,11 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
     bytes = (bytes + 3) & ~UINT64_C(3);
     struct gpu_memory *m = gpu_room(NULL, sizeof *m);
     *m = (struct gpu_memory){.bytes = bytes, .place = place};
+    VkExternalMemoryBufferCreateInfo external = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+        .handleTypes = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
+        .pNext = gpu->host_import && bytes >= HUGE_PAGE ? &external : NULL,
         .size = bytes,
         .usage =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
@@ -97,7 +150,7 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
     };
     VkResult result = vkCreateBuffer(gpu->device, &info, NULL, &m->buffer);
     if (result < 0 && !no_room(result)) gpu_fail(gpu, "vkCreateBuffer", result);
-    if (no_room(result) || !memory_bind(gpu, m)) {
+    if (no_room(result) || !(memory_import(gpu, m) || memory_bind(gpu, m))) {
         vkDestroyBuffer(gpu->device, m->buffer, NULL);
         free(m);
         return NULL;
@@ -108,6 +161,7 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
     gpu->memories = m;
     if (place == GPU_DEVICE) gpu->allocated += bytes;
 
+    if (m->host) return m; // new pages hold zeros
     if (m->map) {
         memset(m->map, 0, bytes);
     } else {
@@ -138,6 +192,7 @@ void gpu_free(struct gpu *gpu, struct gpu_memory *m)
     if (m == gpu->stage) gpu->stage = NULL;
     vkDestroyBuffer(gpu->device, m->buffer, NULL);
     vkFreeMemory(gpu->device, m->memory, NULL);
+    if (m->host) munmap(m->host, m->host_bytes);
     free(m);
 }
 

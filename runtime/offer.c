@@ -86,6 +86,7 @@ static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionPro
     if (matrices) CHAIN(o, matrix, (VkStructureType)TYPE_MATRIX_FEATURES);
     if (layer >= VK_MAKE_API_VERSION(0, 1, 4, 313) && offer_has(o, list, count, "VK_KHR_shader_bfloat16", 0))
         CHAIN(o, bfloat16, (VkStructureType)TYPE_BFLOAT16_FEATURES);
+    o->host_import = o->info.type == GPU_SOFTWARE && offer_has(o, list, count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, 0);
     // A layered implementation demands that its list of gaps is acknowledged.
     offer_has(o, list, count, "VK_KHR_portability_subset", 0);
 

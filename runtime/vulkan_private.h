@@ -38,6 +38,7 @@ struct gpu {
     VkPhysicalDeviceMemoryProperties memory_properties;
     uint64_t largest_heap; // bytes of the largest device-local one
     bool staging;          // device memory is never mapped
+    bool host_import;      // memory may be the process's own (VK_EXT_external_memory_host)
 
     VkSemaphore timeline;
     uint64_t submitted, completed; // tickets: the last given out, the last known to be done
@@ -49,7 +50,7 @@ struct gpu {
     VkDescriptorSetLayout set_layouts[GPU_MAX_BINDINGS + 1]; // by number of bindings; made at the first need
     VkPipelineLayout pipeline_layouts[GPU_MAX_BINDINGS + 1];
     VkPipelineCache cache;
-    char *cache_path;       // NULL: not kept
+    char *cache_folder, *cache_path; // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
     bool want_statistics, want_code;
     int kernels, lists; // alive
@@ -66,6 +67,8 @@ struct gpu_memory {
     enum gpu_place place;
     bool cached; // reading through `map` is fast
     void *map;   // NULL: not mapped
+    void *host;  // the process's own pages that it is made of, or NULL
+    uint64_t host_bytes;
 };
 
 struct gpu_kernel {
@@ -122,6 +125,7 @@ struct offer {
     uint64_t timestamp_mask;
     uint64_t largest_heap; // of the device-local ones
     VkPhysicalDeviceMemoryProperties memory;
+    bool host_import;
     const char *extensions[16];
     uint32_t extension_count;
     VkPhysicalDeviceFeatures2 features;
