@@ -29,6 +29,17 @@ static uint64_t cache_key(const struct gpu *gpu)
     return key;
 }
 
+uint64_t gpu_key(const struct gpu *gpu)
+{
+    uint64_t key = gpu_hash(cache_key(gpu), gpu->info.uuid, sizeof gpu->info.uuid);
+    return gpu_hash(key, gpu->info.driver_uuid, sizeof gpu->info.driver_uuid);
+}
+
+const char *gpu_cache_folder(const struct gpu *gpu)
+{
+    return gpu->cache_folder;
+}
+
 // Makes a folder and those above it.
 static bool folder_make(const char *folder)
 {
@@ -79,6 +90,8 @@ void cache_open(struct gpu *gpu, const char *folder)
         gpu->cache_path = gpu_room(NULL, room);
         snprintf(gpu->cache_path, room, "%s/pipelines-%016llx", folder, (unsigned long long)device);
         if (folder_make(folder)) {
+            gpu->cache_folder = gpu_room(NULL, strlen(folder) + 1);
+            strcpy(gpu->cache_folder, folder);
             data = cache_read(gpu, &bytes);
         } else {
             gpu_say("pipelines are not kept: the folder %s cannot be made: %s", folder, strerror(errno));
@@ -122,6 +135,7 @@ void cache_close(struct gpu *gpu)
         }
         free(data);
     }
+    free(gpu->cache_folder);
     free(gpu->cache_path);
     vkDestroyPipelineCache(gpu->device, gpu->cache, NULL);
 }

@@ -78,6 +78,10 @@ struct gpu;
 struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t error_bytes);
 void gpu_close(struct gpu *gpu); // saves the pipeline cache; frees what is left, all lists and kernels must be freed
 const struct gpu_info *gpu_info(const struct gpu *gpu);
+// Of device, driver and the kernels of this build: what was found out under another key may not hold.
+uint64_t gpu_key(const struct gpu *gpu);
+// gpu_options.cache_folder, which exists; NULL: nothing is kept. The device's.
+const char *gpu_cache_folder(const struct gpu *gpu);
 // Messages of the validation layer so far (0 without `validate`); each is also printed on stderr. Returns -1 when
 // `validate` was asked for and no layer was found.
 int gpu_validation_messages(const struct gpu *gpu);

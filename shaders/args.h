@@ -257,6 +257,32 @@ struct sample_args {
     uint rows, columns, ld;
 };
 
+// ---- checks of products on the device (graph/tune.h; no kernel of a model) ------------------------------------------
+// All operands are of rank one and of whole numbers so small that every product and every sum is exact in f32, and every
+// operand in fp16 and bf16: a product is right or wrong to the last bit, whatever the order of its sum. With the factors below
+// A[m,k] = U(m) X(k), B = V(n) Y(k), so that the sum is U(m) V(n) S with S = sum_k X(k) Y(k), by the host; E and C before are
+// E(m) E(n) and C(m) C(n), a bias E(0) E(n).
+// probe_fill: x[r,c] = row_salt's factor of r times column_salt's of c, NaN from `columns` to ld. Binding 1 x.
+// probe_compare: wrong[group] = elements of the group that differ. Bindings 1 x, 2 wrong (uint [groups]). Constants
+// 2 EPILOGUE, 3 ADD (none or always).
+#define PROBE_U 1u
+#define PROBE_V 2u
+#define PROBE_X 3u
+#define PROBE_Y 4u
+#define PROBE_E 5u
+#define PROBE_C 6u
+// One of -4 .. -1 and 1 .. 4, by the top bits of a hash of i.
+#define PROBE_MIX(x) ((x) ^ (x) >> 15)
+#define PROBE_HASH(i, salt) (PROBE_MIX(((i) * 8u + (salt)) * 0x9E3779B1u) * 0x85EBCA6Bu)
+#define PROBE_BIT(i, salt, bit) ((PROBE_HASH(i, salt) >> (bit) & 1u) != 0u)
+#define PROBE_SIZE(i, salt) (1 + (PROBE_BIT(i, salt, 30) ? 2 : 0) + (PROBE_BIT(i, salt, 29) ? 1 : 0))
+#define PROBE_FACTOR(i, salt) (PROBE_BIT(i, salt, 31) ? -PROBE_SIZE(i, salt) : PROBE_SIZE(i, salt))
+struct probe_args {
+    uint rows, columns, ld;
+    uint row_salt, column_salt; // of probe_fill
+    float sum;                  // S, of probe_compare
+};
+
 // ---- peaks (graph/peaks.h; no kernel of a model) ------------------------------------------------------------------
 // bench_fma, bench_fma16: count rounds of BENCH_FMAS multiply-adds x = x scale + shift in every lane; binding 1 sum (f32
 // vec4 a lane). bench_stream: constant 2 COPY; bindings 1 from, 2 to (f32, count vec4; without COPY a vec4 a lane).

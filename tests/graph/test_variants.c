@@ -66,9 +66,12 @@ static void test_choices(void)
     struct matmul_variant v[MATMUL_CANDIDATES];
     int count = matmul_candidates(&limits, &shapes[1], v, MATMUL_CANDIDATES);
     CHECK(choices_find(choices, &shapes[1]) == NULL);
-    choices_set(choices, &shapes[1], "no such variant");
-    CHECK(strcmp(matmul_choose(&limits, &shapes[1]).name, v[0].name) == 0);
-    choices_set(choices, &shapes[1], v[count - 1].name);
+    struct matmul_variant found = v[1];
+    CHECK(!matmul_find(&limits, &shapes[1], "no such variant", &found) && strcmp(found.name, v[1].name) == 0);
+    CHECK(matmul_find(&limits, &shapes[1], v[count - 1].name, &found) && strcmp(found.name, v[count - 1].name) == 0);
+    choices_set(choices, &shapes[1], &v[1], 0);
+    choices_set(choices, &shapes[1], &found, 1e-3);
+    CHECK(choices_count(choices) == 1 && choices_at(choices, 0)->seconds == 1e-3);
     CHECK(strcmp(matmul_choose(&limits, &shapes[1]).name, v[count - 1].name) == 0);
     CHECK(strcmp(matmul_choose(&limits, &shapes[2]).name, v[count - 1].name) != 0);
     struct matmul_shape other = shapes[1];

@@ -174,7 +174,8 @@ static void compare_split(const struct golden *g, struct gpu *gpu)
         const struct model_weight *w = &g->model.weights[i];
         struct matmul_shape shape = {.layout = LAYOUT_TN, .m = w->rows, .n = w->columns, .k = budget,
             .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST};
-        if (w->matrix) choices_set(choices, &shape, "shared 32x32x16 4x4 split 4");
+        struct matmul_variant split;
+        if (w->matrix && matmul_find(&limits, &shape, "shared 32x32x16 4x4 split 4", &split)) choices_set(choices, &shape, &split, 0);
     }
     struct blueprint b;
     struct session *s = start_within(&limits, g, gpu, &b, budget, false, STORAGE_F32);

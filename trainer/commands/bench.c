@@ -7,6 +7,7 @@
 #include "study/bench_report.h"
 #include "train/loss_scale.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +33,13 @@ struct subject {
     bool random; // the items are bench_items'
     struct bench_work work;
     struct blueprint blueprint;
+    struct choices *choices;
 };
 
 static void subject_free(struct subject *s, bool with_config)
 {
     blueprint_free(&s->blueprint);
+    choices_free(s->choices);
     if (s->random) bench_items_free(s->items);
     else free(s->items);
     if (with_config) {
@@ -192,6 +195,7 @@ int command_bench(const struct command *c, int argc, char **argv)
     if (ok) {
         struct limits limits = limits_of(gpu_info(gpu));
         ok = (w.config ? open_config(&s, &limits, &e) : open_model(&s, &w, gpu, &limits, &e)) == 0;
+        ok = ok && (s.choices = tuning_blueprint(&s.blueprint, s.model, gpu, NULL, &e));
         out = ok ? measure(&s, &w, gpu, began, &e) : NULL;
     }
     if (out && old) bench_compare(out, old, w.compare);

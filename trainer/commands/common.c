@@ -2,11 +2,12 @@
 #include "commands/common.h"
 #include "graph/coopmat.h"
 #include "formats/json_file.h"
+#include "train/tuning.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static char *cache_folder(void)
+char *device_cache_folder(void)
 {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     return xdg && *xdg ? path_join(xdg, "pumice/pipelines") : home ? path_join(home, ".cache/pumice/pipelines") : NULL;
@@ -39,7 +40,7 @@ struct gpu *device_open_with(const struct gpu_options *options, struct error *e)
 
 struct gpu *device_open(const char *choice, struct error *e)
 {
-    char *folder = cache_folder();
+    char *folder = device_cache_folder();
     struct gpu *gpu = device_open_with(&(struct gpu_options){.device = choice, .cache_folder = folder}, e);
     free(folder);
     return gpu;
@@ -93,7 +94,9 @@ int evaluator_open(struct evaluator *v, struct bundle *bundle, struct gpu *gpu, 
     limits.products = products_best(gpu_info(gpu));
     struct blueprint_options o = {.positions = longest, .storage = storage, .optimizer = OPTIMIZER_NONE};
     if (blueprint_choose(&v->blueprint, &bundle->model, &limits, &o, false, 0, e)) return -1;
-    v->session = session_open(&v->blueprint, &bundle->model, gpu, e);
+    v->choices = tuning_blueprint(&v->blueprint, &bundle->model, gpu, NULL, e);
+    v->session = NULL;
+    if (v->choices) v->session = session_open(&v->blueprint, &bundle->model, gpu, e);
     if (v->session && model_load(&bundle->model, session_engine(v->session), 0, e) == 0) return 0;
     evaluator_close(v);
     return -1;
@@ -103,6 +106,7 @@ void evaluator_close(struct evaluator *v)
 {
     session_close(v->session);
     blueprint_free(&v->blueprint);
+    choices_free(v->choices);
     *v = (struct evaluator){0};
 }
 
@@ -113,7 +117,16 @@ int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum s
     struct limits limits = limits_of(gpu_info(gpu));
     limits.products = products_best(gpu_info(gpu));
     struct generation_options o = generation_choose(&bundle->model, &limits, storage, capacity, most);
-    if (generation_make(&w->generation, &bundle->model, &limits, &o, e)) return -1;
+    struct choices *met = limits.met = choices_new();
+    int status = generation_make(&w->generation, &bundle->model, &limits, &o, e);
+    limits.met = NULL;
+    if (status == 0) limits.choices = w->choices = tuning_choose(gpu, &limits, met, NULL, e);
+    choices_free(met);
+    generation_free(&w->generation);
+    if (!w->choices || generation_make(&w->generation, &bundle->model, &limits, &o, e)) {
+        writer_close(w);
+        return -1;
+    }
     w->engine = engine_open(gpu, &w->generation.graph[GENERATION_READ], OPTIMIZER_NONE, e);
     bool ok = w->engine != NULL;
     for (int i = 0; ok && i < GENERATION_PROGRAMS; i++) engine_reserve(w->engine, &w->generation.plan[i]);
@@ -128,6 +141,7 @@ void writer_close(struct writer *w)
     generator_close(w->generator);
     engine_close(w->engine);
     generation_free(&w->generation);
+    choices_free(w->choices);
     *w = (struct writer){0};
 }
 

@@ -12,6 +12,9 @@
 
 struct cJSON;
 
+// Where pipelines and what was found out of devices are kept: $XDG_CACHE_HOME/pumice/pipelines, else ~/.cache/...; NULL
+// without either. The caller frees.
+char *device_cache_folder(void);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
 // The same with options of the caller's own: no pipeline cache, the validation layer.
@@ -30,6 +33,7 @@ struct evaluator {
     struct bundle *bundle;
     struct gpu *gpu;
     struct blueprint blueprint;
+    struct choices *choices;
     struct session *session;
 };
 // longest: tokens of the longest conversation to come. -1 with the reason.
@@ -40,6 +44,7 @@ void evaluator_close(struct evaluator *v);
 // A model on a device that writes text, with its weights loaded.
 struct writer {
     struct generation generation;
+    struct choices *choices;
     struct engine *engine;
     struct generator *generator;
 };

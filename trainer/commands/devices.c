@@ -3,9 +3,11 @@
 // devices: what the Vulkan loader offers, what each can do, and which one would be used.
 #include "commands/common.h"
 #include "commands/list.h"
+#include "train/tuning.h"
 
 #include <cjson/cJSON.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 static cJSON *describe(const struct gpu_info *d)
@@ -43,11 +45,18 @@ int command_devices(const struct command *c, int argc, char **argv)
     if (status >= 0) return status;
     static struct gpu_info devices[GPU_MAX_DEVICES];
     struct error e = {0};
+    struct text products = {0}; // what was chosen for them on that device
     int count = gpu_list_devices(devices, GPU_MAX_DEVICES, e.text, sizeof e.text), chosen = -1;
     if (count > 0) {
         struct gpu *gpu = gpu_open(&(struct gpu_options){.device = wanted}, e.text, sizeof e.text);
         if (!gpu) return fail(&e);
         chosen = gpu_info(gpu)->index;
+        struct limits limits = limits_of(gpu_info(gpu));
+        char *folder = device_cache_folder();
+        struct choices *choices = tuning_cached(gpu, folder, &limits);
+        tuning_print(&products, choices, choices);
+        choices_free(choices);
+        free(folder);
         gpu_close(gpu);
     }
     if (json) {
@@ -55,6 +64,7 @@ int command_devices(const struct command *c, int argc, char **argv)
         for (int i = 0; i < count; i++) {
             cJSON *o = describe(&devices[i]);
             cJSON_AddBoolToObject(o, "chosen", i == chosen);
+            if (i == chosen) cJSON_AddStringToObject(o, "products", products.bytes ? products.data : "not tried yet");
             cJSON_AddItemToArray(list, o);
         }
         print_json(out);
@@ -74,8 +84,10 @@ int command_devices(const struct command *c, int argc, char **argv)
         for (const cJSON *m = matrices->child; m; m = m->next) printf(" %s", m->valuestring);
         printf("\n");
         cJSON_Delete(matrices);
+        if (i == chosen) printf("     products tried: %s\n", products.bytes ? products.data : "none yet");
         for (int k = 0; k < 8 && d->quirks[k]; k++) printf("     quirk: %s\n", d->quirks[k]);
     }
     if (!json) printf("* is what --device %s takes%s\n", wanted ? wanted : "auto", devices[chosen].type == GPU_SOFTWARE ? " (a software device: it computes on the CPU)" : "");
+    text_free(&products);
     return STATUS_DONE;
 }

@@ -6,6 +6,7 @@
 #include "commands/list.h"
 #include "train/kernel_table.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 #include <cjson/cJSON.h>
 
@@ -258,6 +259,7 @@ int command_kernels(const struct command *c, int argc, char **argv)
     struct error e = {0};
     struct bundle bundle = {0};
     struct blueprint blueprint = {0};
+    struct choices *choices = NULL;
     struct kernel_table table = {0};
     struct made *made = NULL;
     char *set = precision_set(&sets, precision);
@@ -270,6 +272,12 @@ int command_kernels(const struct command *c, int argc, char **argv)
     if (ok) {
         struct limits limits = limits_of(gpu_info(gpu));
         ok = make_plan(&blueprint, path, &sets, tokens > UINT32_MAX ? UINT32_MAX : tokens, &bundle, &limits, &e) == 0;
+        if (ok) {
+            char *folder = device_cache_folder();
+            choices = tuning_cached(gpu, folder, &blueprint.limits);
+            if (choices_count(choices)) blueprint_choose_variants(&blueprint, &bundle.model, choices);
+            free(folder);
+        }
         if (ok) kernel_table_make(&table, &blueprint);
         if (ok) made = mem_zero((size_t)table.set.count, sizeof *made);
         ok = ok && make_kernels(&table.set, made, gpu, code, &e) == 0;
@@ -280,6 +288,7 @@ int command_kernels(const struct command *c, int argc, char **argv)
     kernel_table_free(&table);
     free(made);
     blueprint_free(&blueprint);
+    choices_free(choices);
     bundle_close(&bundle);
     if (gpu) gpu_close(gpu);
     free(sets.words);

@@ -5,6 +5,7 @@
 #include "commands/list.h"
 #include "graph/coopmat.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 #include <cjson/cJSON.h>
 
@@ -103,17 +104,29 @@ int command_plan(const struct command *c, int argc, char **argv)
     struct bundle bundle = {0};
     struct dataset data = {0};
     struct blueprint blueprint = {0};
-    struct gpu_info info;
+    struct gpu *gpu = NULL;
+    struct choices *choices = NULL;
     char *set = precision_set(&sets, precision);
-    bool found = false, ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
+    bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes && !json) say("%s", config.notes);
     ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, true, &e) == 0;
-    struct error why;
-    if (ok) found = run_device_info(&info, device ? device : config.device, &why);
+    struct error why = {0};
+    const char *wanted = device ? device : config.device;
+    if (ok) gpu = gpu_open(&(struct gpu_options){.device = wanted}, why.text, sizeof why.text);
+    const struct gpu_info *info = gpu ? gpu_info(gpu) : NULL;
     // A config's device may be that of another machine; one that is asked for here must be here.
-    if (ok && !found && device && strcmp(device, "auto") != 0) ok = error_set(&e, "--device %s: %s", device, why.text) == 0;
-    struct limits limits = limits_of(found ? &info : NULL);
-    ok = ok && plan_memory(&blueprint, &config, &data, &bundle, &limits, found ? &info : NULL, &e) == 0;
+    if (ok && !gpu && strcmp(wanted, "auto") != 0) {
+        if (device) ok = error_set(&e, "--device %s: %s", device, why.text) == 0;
+        else say("the config's device %s is not here (%s): planned for a common GPU", wanted, why.text);
+    }
+    struct limits limits = limits_of(info);
+    ok = ok && plan_memory(&blueprint, &config, &data, &bundle, &limits, info, &e) == 0;
+    if (ok && gpu) { // as train would, where the products' variants were chosen before
+        char *folder = device_cache_folder();
+        choices = tuning_cached(gpu, folder, &blueprint.limits);
+        blueprint_choose_variants(&blueprint, &bundle.model, choices);
+        free(folder);
+    }
     if (ok) {
         const struct memory_sum *m = &blueprint.memory;
         if (json) {
@@ -125,7 +138,7 @@ int command_plan(const struct command *c, int argc, char **argv)
             cJSON_AddBoolToObject(out, "gradient_checkpointing", blueprint.options.checkpoint);
             cJSON_AddStringToObject(out, "precision", storage_name(blueprint.options.storage));
             cJSON_AddStringToObject(out, "matmul_precision", products_name(blueprint.limits.products));
-            cJSON_AddStringToObject(out, "device", found ? info.name : "none: limits of a common GPU");
+            cJSON_AddStringToObject(out, "device", gpu ? info->name : "none: limits of a common GPU");
             cJSON *memory = cJSON_AddObjectToObject(out, "memory");
             cJSON_AddNumberToObject(memory, "weights", (double)m->weights);
             cJSON_AddNumberToObject(memory, "gradients", (double)m->gradients);
@@ -139,7 +152,7 @@ int command_plan(const struct command *c, int argc, char **argv)
             printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products %s, saved as %s\n",
                 (double)blueprint.layout.parameters * 1e-6, (double)blueprint.layout.trainable * 1e-6,
                 storage_name(blueprint.options.storage), products_name(blueprint.limits.products), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
-            printf("device: %s\n", found ? info.name : "none found; limits of a common GPU");
+            printf("device: %s\n", gpu ? info->name : "none found; limits of a common GPU");
             printf("micro-batches of %u tokens%s\n", blueprint.options.budget,
                 blueprint.options.checkpoint ? ", layers recomputed" : "");
             printf("memory: weights %.1f MB, gradients %.1f, optimizer %.1f, activations %.1f, scratch %.1f; total %.1f MB\n",
@@ -150,6 +163,8 @@ int command_plan(const struct command *c, int argc, char **argv)
     }
     status = ok ? STATUS_DONE : fail(&e);
     blueprint_free(&blueprint);
+    choices_free(choices);
+    if (gpu) gpu_close(gpu);
     dataset_close(&data);
     bundle_close(&bundle);
     config_free(&config);

@@ -4,6 +4,7 @@
 #include "commands/common.h"
 #include "commands/list.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 #include <stdlib.h>
 
@@ -11,9 +12,10 @@ int command_train(const struct command *c, int argc, char **argv)
 {
     const char *path = NULL, *device = NULL, *precision = NULL;
     struct option_list sets = {0};
-    bool json = false, resume = false;
+    bool json = false, resume = false, again = false;
     const struct option options[] = {{"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint in output_dir, to the same bits"},
         {"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys (--set learning_rate=1e-5 sources.math.max_rows=100)"},
+        {"tune", OPTION_FLAG, &again, NULL, "try the products' variants on the device again, whatever the cache holds"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},
         {"json", OPTION_FLAG, &json, NULL, "the last line of log.jsonl on stdout"}, {0}};
@@ -27,7 +29,9 @@ int command_train(const struct command *c, int argc, char **argv)
     char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes) say("%s", config.notes);
-    ok = ok && (gpu = device_open(device ? device : config.device, &e)) && run_train(&config, gpu, resume, &out, &e) == 0;
+    ok = ok && (gpu = device_open(device ? device : config.device, &e));
+    if (ok && again) tuning_forget(gpu);
+    ok = ok && run_train(&config, gpu, resume, &out, &e) == 0;
     if (json && out.last_line) puts(out.last_line);
     if (ok && !out.interrupted) say("done: the model is in %s", config.output_dir);
     status = !ok ? fail(&e) : out.interrupted ? STATUS_INTERRUPTED : STATUS_DONE;

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "choices.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct choices {
-    struct choice {
-        struct matmul_shape shape;
-        char variant[MATMUL_NAME];
-    } *list;
+    struct choice *list;
     int count, capacity;
 };
 
@@ -39,19 +34,42 @@ static struct choice *find(const struct choices *choices, const struct matmul_sh
     return NULL;
 }
 
-void choices_set(struct choices *choices, const struct matmul_shape *shape, const char *variant)
+static struct choice *entry(struct choices *choices, const struct matmul_shape *shape)
 {
     struct choice *c = find(choices, shape);
-    if (!c) {
-        GROW(choices->list, choices->count, choices->capacity);
-        c = &choices->list[choices->count++];
-        c->shape = *shape;
-    }
-    snprintf(c->variant, sizeof c->variant, "%s", variant);
+    if (c) return c;
+    GROW(choices->list, choices->count, choices->capacity);
+    c = &choices->list[choices->count++];
+    *c = (struct choice){.shape = *shape};
+    return c;
 }
 
-const char *choices_find(const struct choices *choices, const struct matmul_shape *shape)
+void choices_set(struct choices *choices, const struct matmul_shape *shape, const struct matmul_variant *variant, double seconds)
 {
-    const struct choice *c = find(choices, shape);
-    return c ? c->variant : NULL;
+    struct choice *c = entry(choices, shape);
+    c->variant = *variant;
+    c->variant.why = seconds > 0 ? "the fastest right one on this device" : "the table's guess, right on this device";
+    c->seconds = seconds;
+}
+
+void choices_meet(struct choices *choices, const struct matmul_shape *shape, const struct matmul_variant *variant)
+{
+    struct choice *c = entry(choices, shape);
+    c->variant = *variant;
+    c->flop += 2.0 * (double)shape->m * (double)shape->n * (double)shape->k;
+}
+
+const struct choice *choices_find(const struct choices *choices, const struct matmul_shape *shape)
+{
+    return find(choices, shape);
+}
+
+int choices_count(const struct choices *choices)
+{
+    return choices->count;
+}
+
+const struct choice *choices_at(const struct choices *choices, int i)
+{
+    return &choices->list[i];
 }

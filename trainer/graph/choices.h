@@ -1,18 +1,29 @@
 // SPDX-License-Identifier: MIT
 //
-// choices.h: which variant of a matrix product was found best on the device at hand, by shape. Without an entry the table
-// of variants.c chooses. Pure C; who measures fills it, who plans reads it.
+// choices.h: products by shape, each with the variant to use for it on the device at hand. Without an entry the table of
+// variants.c chooses. Pure C; tune.h fills it on a device, who plans reads it.
 #ifndef PUMICE_CHOICES_H
 #define PUMICE_CHOICES_H
 
 #include "variants.h"
 
+struct choice {
+    struct matmul_shape shape;
+    struct matmul_variant variant;
+    double seconds; // of one product, as measured; 0: the numbers were checked, no time taken
+    double flop;    // of all calls that planned it (choices_meet); else 0
+};
+
 struct choices;
 struct choices *choices_new(void);
 void choices_free(struct choices *choices); // NULL does nothing
-// The variant's name is copied; a shape set before is overwritten.
-void choices_set(struct choices *choices, const struct matmul_shape *shape, const char *variant);
-// The name set for exactly this shape, or NULL. `choices` may be NULL.
-const char *choices_find(const struct choices *choices, const struct matmul_shape *shape);
+// A shape set before is overwritten. The variant's `why` is replaced by how it was chosen.
+void choices_set(struct choices *choices, const struct matmul_shape *shape, const struct matmul_variant *variant, double seconds);
+// A product planned with this variant; adds its arithmetic to the shape's flop.
+void choices_meet(struct choices *choices, const struct matmul_shape *shape, const struct matmul_variant *variant);
+// What is set for exactly this shape, or NULL. `choices` may be NULL.
+const struct choice *choices_find(const struct choices *choices, const struct matmul_shape *shape);
+int choices_count(const struct choices *choices);
+const struct choice *choices_at(const struct choices *choices, int i);
 
 #endif

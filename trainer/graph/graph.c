@@ -26,7 +26,7 @@ void graph_free(struct graph *g)
 
 // Rows that are a multiple of many cache lines apart fall into a few sets of a cache (a GPU's channels alike): the odd
 // multiple of 16 elements costs 3 % of memory and is worth 20 % of a CPU's products. Weights' rows stay as they are.
-static uint64_t ld_of(enum tensor_kind kind, uint64_t columns)
+uint64_t graph_ld(enum tensor_kind kind, uint64_t columns)
 {
     uint64_t ld = (columns + 7) / 8 * 8;
     if (kind != TENSOR_ACTIVATION || columns < 256) return ld;
@@ -38,7 +38,7 @@ tensor_id graph_tensor(struct graph *g, enum tensor_kind kind, enum storage stor
 {
     GROW(g->tensors, g->tensor_count, g->tensor_capacity);
     struct tensor *t = &g->tensors[g->tensor_count];
-    *t = (struct tensor){.kind = kind, .storage = storage, .rows = rows, .columns = columns, .ld = ld_of(kind, columns),
+    *t = (struct tensor){.kind = kind, .storage = storage, .rows = rows, .columns = columns, .ld = graph_ld(kind, columns),
         .alias = NO_TENSOR, .producer = -1, .layer = g->layer, .index = g->kind_count[kind]++};
     va_list args;
     va_start(args, format);

@@ -91,6 +91,8 @@ void graph_free(struct graph *g);
 
 tensor_id graph_tensor(struct graph *g, enum tensor_kind kind, enum storage storage, uint64_t rows, uint64_t columns,
     const char *format, ...) __attribute__((format(printf, 6, 7)));
+// The leading dimension that tensors of a kind get.
+uint64_t graph_ld(enum tensor_kind kind, uint64_t columns);
 // A parameter [rows, columns]. decay: a matrix; else a vector (norm, bias), one row, always f32, without weight decay.
 tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool decay, const char *name);
 static inline struct tensor *graph_at(const struct graph *g, tensor_id t)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // product.c: how a matrix product becomes kernel calls.
+#include "choices.h"
 #include "cost.h"
 #include "ops_parts.h"
 #include "variants.h"
@@ -89,6 +90,7 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
         .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .live_m = x->live_m, .live_k = x->live_k, .add = add,
         .epilogue = x->epilogue, .products = p->limits.products};
     struct matmul_variant v = matmul_choose(&p->limits, &shape);
+    if (p->limits.met) choices_meet(p->limits.met, &shape, &v);
     if (v.turned && n0 == 0) turn_call(p, x, m0, m);
     tensor_id sums = v.split > 1 ? program_scratch(p, STORAGE_F32, v.split * m, n, "sums of parts") : NO_TENSOR;
     struct call *c = call_begin(p, v.kernel);

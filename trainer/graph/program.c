@@ -194,10 +194,17 @@ tensor_id program_need(struct program *p, tensor_id t)
     return p->remade[t];
 }
 
+void program_begin(struct program *p, struct graph *g, const struct limits *limits)
+{
+    *p = (struct program){.graph = g, .limits = *limits, .layer = -1};
+    grow_maps(p);
+}
+
 void program_make(struct program *p, struct graph *g, const struct limits *limits, bool training, bool checkpoint)
 {
-    *p = (struct program){.graph = g, .limits = *limits, .training = training, .checkpoint = checkpoint, .layer = -1};
-    grow_maps(p);
+    program_begin(p, g, limits);
+    p->training = training;
+    p->checkpoint = checkpoint;
     int count = g->node_count;
     for (int i = 0; i < count; i++) {
         struct node n = g->nodes[i];

@@ -24,7 +24,8 @@ struct limits {
     double flop_per_second, bytes_per_second;
     const struct gpu_info *info; // for the variant tables; owned by the caller
     enum products products;
-    const struct choices *choices; // variants chosen by measurement (choices.h), or NULL: the tables choose; the caller's
+    const struct choices *choices; // variants chosen on the device (choices.h), or NULL: the tables choose; the caller's
+    struct choices *met; // if not NULL: gets every product that is planned, with the variant it was planned with
 };
 #define CUT_SECONDS 0.1       // of one submission
 #define DISPATCH_SECONDS 0.05 // of one dispatch
@@ -73,6 +74,8 @@ struct program {
 // Calls of the forward pass (training false: also evaluation and generation), or forward and backward. `checkpoint`: keep
 // only what crosses layers. Adds scratch and gradient tensors to the graph.
 void program_make(struct program *p, struct graph *g, const struct limits *limits, bool training, bool checkpoint);
+// Without calls, for callers that build them one by one.
+void program_begin(struct program *p, struct graph *g, const struct limits *limits);
 void program_free(struct program *p);
 double program_flop(const struct program *p);
 double call_seconds(const struct limits *limits, const struct call *c); // by the guess above

@@ -139,17 +139,25 @@ int matmul_candidates(
     return c.count;
 }
 
-struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape)
+bool matmul_find(const struct limits *limits, const struct matmul_shape *shape, const char *name, struct matmul_variant *out)
 {
     struct matmul_variant v[MATMUL_CANDIDATES];
     int count = matmul_candidates(limits, shape, v, MATMUL_CANDIDATES);
-    const char *name = choices_find(limits->choices, shape);
-    for (int i = 0; name && i < count; i++)
+    for (int i = 0; i < count; i++)
         if (strcmp(v[i].name, name) == 0) {
-            v[i].why = "measured on this device";
-            return v[i];
+            *out = v[i];
+            return true;
         }
-    return v[0];
+    return false;
+}
+
+struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape)
+{
+    const struct choice *chosen = choices_find(limits->choices, shape);
+    if (chosen) return chosen->variant;
+    struct matmul_variant first;
+    matmul_candidates(limits, shape, &first, 1);
+    return first;
 }
 
 // ---- attention ---------------------------------------------------------------------------------------------------

@@ -37,7 +37,9 @@ struct matmul_variant {
 // all others, last. Returns their number, at least 1 and at most MATMUL_CANDIDATES; no more than `capacity` are written.
 int matmul_candidates(
     const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out, int capacity);
-// The candidate that limits->choices names for this shape, else the first.
+// The candidate of this name: false when there is none, and *out as it was.
+bool matmul_find(const struct limits *limits, const struct matmul_shape *shape, const char *name, struct matmul_variant *out);
+// What limits->choices holds for this shape, else the first candidate.
 struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape);
 
 // Columns of the transpose of A that such a variant reads, beyond m perhaps, so that whole vectors can be read.

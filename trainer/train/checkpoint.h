@@ -26,6 +26,7 @@ struct run_state {
     bool recompute;
     char storage[8], products[8]; // products: "f32" in a checkpoint that does not say
     struct loss_scale loss_scale;
+    struct cJSON *variants; // of the products, as tuning_json gives them; NULL: the table's; owned like digests
     // Where it ran: on another one the bits differ.
     char device[256], driver[288];
     uint64_t *digests; // (digest_count) of each stage's manifest; owned by whoever made the struct
@@ -36,7 +37,7 @@ struct run_state {
     uint64_t total_steps;
     double epoch;
 };
-void run_state_free(struct run_state *state); // frees digests; back to {0}
+void run_state_free(struct run_state *state); // frees digests and variants; back to {0}
 
 // Saves the run as it stands; the device must be idle. moments: the engine has AdamW's. bf16_weights: the type of
 // model.safetensors. The log's first state->log_bytes bytes must be on disk (log_sync). A checkpoint of the same step

@@ -16,6 +16,7 @@
 void run_state_free(struct run_state *state)
 {
     free(state->digests);
+    cJSON_Delete(state->variants);
     *state = (struct run_state){0};
 }
 
@@ -142,6 +143,7 @@ int checkpoint_state_write(const char *folder, const struct run_state *state, st
     cJSON_AddStringToObject(json, "products", state->products);
     cJSON_AddNumberToObject(json, "loss_scale", state->loss_scale.scale);
     cJSON_AddNumberToObject(json, "loss_scale_good", state->loss_scale.good);
+    if (state->variants) cJSON_AddItemToObject(json, "variants", cJSON_Duplicate(state->variants, true));
     cJSON_AddStringToObject(json, "device", state->device);
     cJSON_AddStringToObject(json, "driver", state->driver);
     cJSON *digests = cJSON_AddArrayToObject(json, "digests");
@@ -292,6 +294,7 @@ static void take_all(struct reader *r, struct run_state *state, struct checkpoin
     state->recompute = item && cJSON_IsTrue(item);
     take_text(r, "storage", state->storage, sizeof state->storage);
     take_products(r, state);
+    if (r->status == 0) state->variants = cJSON_DetachItemFromObjectCaseSensitive(r->json, "variants");
     take_text(r, "device", state->device, sizeof state->device);
     take_text(r, "driver", state->driver, sizeof state->driver);
     take_digests(r, state);

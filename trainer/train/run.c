@@ -6,20 +6,14 @@
 #include "train/log.h"
 #include "train/output.h"
 #include "train/schedule.h"
+#include "train/tuning.h"
+
+#include <cjson/cJSON.h>
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-bool run_device_info(struct gpu_info *info, const char *choice, struct error *e)
-{
-    struct gpu *gpu = gpu_open(&(struct gpu_options){.device = choice}, e->text, sizeof e->text);
-    if (!gpu) return false;
-    *info = *gpu_info(gpu);
-    gpu_close(gpu);
-    return true;
-}
 
 static enum optimizer optimizer_of(const struct config *c)
 {
@@ -90,6 +84,7 @@ struct run {
     struct bundle bundle;
     struct dataset data;
     struct blueprint blueprint;
+    struct choices *choices; // of the products' variants, the blueprint's
     struct session *session;
     struct output *output;
     struct log *log;
@@ -333,8 +328,9 @@ static int make_blueprint(struct run *r, bool resumed, struct error *e)
     struct limits limits = limits_of(gpu_info(r->gpu));
     struct blueprint_options o = blueprint_options_of(r->config, &r->data, &r->bundle.model, &limits);
     const struct gpu_info *info = gpu_info(r->gpu);
+    bool same = true;
     if (resumed) {
-        bool same = strcmp(r->state.device, info->name) == 0 && strcmp(r->state.driver, info->driver) == 0;
+        same = strcmp(r->state.device, info->name) == 0 && strcmp(r->state.driver, info->driver) == 0;
         if (!same) {
             say("warning: the run was made on %s (%s), and goes on on %s (%s): the trajectory goes on up to rounding, with a new hash "
                 "chain", r->state.device, r->state.driver, info->name, info->driver);
@@ -359,6 +355,10 @@ static int make_blueprint(struct run *r, bool resumed, struct error *e)
     if (!resumed && r->blueprint.limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
     snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
     snprintf(r->state.driver, sizeof r->state.driver, "%s", info->driver);
+    r->choices = tuning_blueprint(&r->blueprint, &r->bundle.model, r->gpu, same ? r->state.variants : NULL, e);
+    if (!r->choices) return -1;
+    cJSON_Delete(r->state.variants);
+    r->state.variants = tuning_json(r->choices);
     return 0;
 }
 
@@ -422,6 +422,7 @@ int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_o
     log_close(r.log);
     session_close(r.session);
     blueprint_free(&r.blueprint);
+    choices_free(r.choices);
     if (r.cursor.stages) stage_cursor_free(&r.cursor);
     dataset_close(&r.data);
     bundle_close(&r.bundle);

@@ -7,8 +7,6 @@
 #include "train/dataset.h"
 #include "train/session.h"
 
-// The device a run would take, without keeping it open; false with the reason when there is none.
-bool run_device_info(struct gpu_info *info, const char *choice, struct error *e);
 // Storage, budget, recomputation of a config on a device's limits. -1 with what would fit.
 int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
     const struct limits *limits, struct error *e);

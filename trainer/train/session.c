@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train/session.h"
+#include "graph/choices.h"
 
 #include <assert.h>
 #include <math.h>
@@ -114,6 +115,32 @@ int blueprint_choose(struct blueprint *b, const struct model *model, const struc
     error_set(e, "the model does not fit: %s; %s", why.text, fits.data);
     text_free(&fits);
     return -1;
+}
+
+void blueprint_meet(const struct blueprint *b, const struct model *model, struct choices *met)
+{
+    struct limits limits = b->limits;
+    limits.met = met;
+    struct blueprint again;
+    struct error e;
+    int status = blueprint_make(&again, model, &limits, &b->options, &e);
+    assert(status == 0); // it was made before
+    (void)status;
+    blueprint_free(&again);
+}
+
+void blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices)
+{
+    struct limits before = b->limits, limits = before;
+    struct blueprint_options options = b->options;
+    limits.choices = choices;
+    blueprint_free(b);
+    if (make_if_fits(b, model, &limits, &options, NULL) == 0) return;
+    say("the variants of the products chosen on this device need more memory than it has: the table's are used");
+    struct error e;
+    int status = blueprint_make(b, model, &before, &options, &e);
+    assert(status == 0); // it was made before
+    (void)status;
 }
 
 // ---- session -----------------------------------------------------------------------------------------------------

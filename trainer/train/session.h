@@ -46,6 +46,12 @@ void blueprint_free(struct blueprint *b);
 int blueprint_choose(struct blueprint *b, const struct model *model, const struct limits *limits,
     const struct blueprint_options *options, bool checkpoint_auto, uint64_t step_tokens, struct error *e);
 
+// What the blueprint's products are, with the variants they were planned with, added to `met` (choices.h).
+void blueprint_meet(const struct blueprint *b, const struct model *model, struct choices *met);
+// Makes the blueprint again in its place with these choices, which outlive it, for its products. Should it then need more
+// memory than the device has, it is as before.
+void blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices);
+
 struct session;
 // The blueprint outlives the session. Weights are zero until model_load.
 struct session *session_open(const struct blueprint *b, const struct model *model, struct gpu *gpu, struct error *e);

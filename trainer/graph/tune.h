@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+//
+// tune.h: never trust a driver: each variant of a matrix product is checked for its numbers on the device itself before it is
+// used, and on GPUs the fastest right one is found by measurement.
+//
+// The check is exact: operands of small whole numbers, of rank one, whose product is known in closed form (args.h, probe_fill,
+// probe_compare), so that it needs no slow reference and has no tolerance.
+#ifndef PUMICE_TUNE_H
+#define PUMICE_TUNE_H
+
+#include "choices.h"
+
+struct tune_report {
+    int products, tried, wrong; // shapes; variants of them that were run; those with wrong numbers, not used
+    double device_seconds;      // of the runs for measuring
+    double seconds;             // in all, with making pipelines
+};
+
+// Seconds of runs that measuring may take in all, making pipelines not counted. Checks are made whatever they take.
+#define TUNE_SECONDS 1.0
+
+// Adds to `choices` a right variant for every shape that `met` holds and `choices` does not: the fastest of the table's first
+// few where `measure`, else the first right one. With `measure` shapes with the most arithmetic come first; those for which no time
+// is left get the table's guess, checked. A wrong variant is named on stderr. Without `measure` products with many rows
+// are checked on fewer. -1 and a sentence when no variant of a shape is right (e->device), or without memory for a product.
+int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, const struct choices *met, bool measure,
+    struct tune_report *report, struct error *e);
+
+// One variant of a product on the device, for tune and for tests of it: whether its numbers are right; *seconds (may be NULL)
+// the least of `runs` runs. -1 and a sentence without memory for it; else 0 or 1.
+int tune_try(struct gpu *gpu, const struct limits *limits, const struct matmul_shape *shape,
+    const struct matmul_variant *variant, int runs, double *seconds, struct error *e);
+
+#endif

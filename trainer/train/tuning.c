@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+#include "train/tuning.h"
+
+#include "formats/json_file.h"
+#include "graph/coopmat.h"
+#include "graph/cost.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- as JSON -------------------------------------------------------------------------------------------------------
+
+// Two variants of one name may differ between builds: only the same kernel with the same constants was tried.
+static uint64_t fingerprint(const struct matmul_variant *v)
+{
+    const uint32_t words[] = {v->group, v->subgroup, v->constant_count, v->groups_x, v->groups_y, v->turned, v->split, v->step};
+    uint64_t hash = fnv1a(FNV_START, v->kernel, strlen(v->kernel));
+    hash = fnv1a(hash, words, sizeof words);
+    return fnv1a(hash, v->constants, v->constant_count * sizeof *v->constants);
+}
+
+static cJSON *shape_json(const struct matmul_shape *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"m", (double)s->m}, {"n", (double)s->n}, {"k", (double)s->k}, {"a_bf16", s->a_bf16}, {"b_bf16", s->b_bf16},
+        {"c_bf16", s->c_bf16}, {"live_m", s->live_m}, {"live_k", s->live_k}, {"add", s->add}, {"epilogue", s->epilogue}};
+    cJSON_AddStringToObject(o, "layout", layout_name(s->layout));
+    cJSON_AddStringToObject(o, "products", products_name(s->products));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) cJSON_AddNumberToObject(o, numbers[i].key, numbers[i].value);
+    return o;
+}
+
+struct cJSON *tuning_json(const struct choices *choices)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < choices_count(choices); i++) {
+        const struct choice *c = choices_at(choices, i);
+        char text[32];
+        snprintf(text, sizeof text, "%016" PRIx64, fingerprint(&c->variant));
+        cJSON *o = shape_json(&c->shape);
+        cJSON_AddStringToObject(o, "variant", c->variant.name);
+        cJSON_AddStringToObject(o, "fingerprint", text);
+        cJSON_AddNumberToObject(o, "seconds", c->seconds);
+        cJSON_AddItemToArray(list, o);
+    }
+    return list;
+}
+
+// A whole number of an object, or -1.
+static int64_t whole(const cJSON *object, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    double x = cJSON_IsNumber(item) ? item->valuedouble : -1;
+    return x >= 0 && x < 9e15 && x == (double)(int64_t)x ? (int64_t)x : -1;
+}
+
+static const char *string(const cJSON *object, const char *key)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+    return text ? text : "";
+}
+
+static bool shape_read(struct matmul_shape *s, const cJSON *o)
+{
+    int64_t v[10];
+    static const char *const keys[] = {"m", "n", "k", "a_bf16", "b_bf16", "c_bf16", "live_m", "live_k", "add", "epilogue"};
+    bool good = true, layout = false, products = false;
+    for (int i = 0; i < 10; i++) good = (v[i] = whole(o, keys[i])) >= 0 && good;
+    *s = (struct matmul_shape){.m = (uint64_t)v[0], .n = (uint64_t)v[1], .k = (uint64_t)v[2], .a_bf16 = v[3] == 1,
+        .b_bf16 = v[4] == 1, .c_bf16 = v[5] == 1, .live_m = (uint32_t)v[6], .live_k = (uint32_t)v[7], .add = (uint32_t)v[8],
+        .epilogue = (uint32_t)v[9]};
+    for (uint32_t i = 0; i < 3 && !layout; i++)
+        if ((layout = strcmp(layout_name(i), string(o, "layout")) == 0)) s->layout = i;
+    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16 && !products; p++)
+        if ((products = strcmp(products_name(p), string(o, "products")) == 0)) s->products = p;
+    return good && layout && products && v[0] > 0 && v[1] > 0 && v[2] > 0;
+}
+
+int tuning_read(struct choices *choices, const struct limits *limits, const struct cJSON *list)
+{
+    int count = 0;
+    const cJSON *o;
+    cJSON_ArrayForEach(o, list)
+    {
+        struct matmul_shape shape;
+        struct matmul_variant v;
+        char text[32];
+        if (!shape_read(&shape, o) || !matmul_find(limits, &shape, string(o, "variant"), &v)) continue;
+        snprintf(text, sizeof text, "%016" PRIx64, fingerprint(&v));
+        const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
+        if (strcmp(text, string(o, "fingerprint")) != 0 || !cJSON_IsNumber(seconds)) continue;
+        choices_set(choices, &shape, &v, seconds->valuedouble);
+        count++;
+    }
+    return count;
+}
+
+// ---- the cache -----------------------------------------------------------------------------------------------------
+
+// One file a device, driver and build; NULL where nothing is kept. The caller frees.
+static char *cache_path(const struct gpu *gpu, const char *folder)
+{
+    return folder ? mem_format("%s/products-%016" PRIx64 ".json", folder, gpu_key(gpu)) : NULL;
+}
+
+struct choices *tuning_cached(const struct gpu *gpu, const char *folder, const struct limits *limits)
+{
+    struct choices *choices = choices_new();
+    char *path = cache_path(gpu, folder);
+    struct error e = {0};
+    cJSON *json = path && file_exists(path) ? json_read_file(path, &e) : NULL;
+    if (e.text[0]) say("%s; it will be written anew", e.text);
+    tuning_read(choices, limits, cJSON_GetObjectItemCaseSensitive(json, "products"));
+    cJSON_Delete(json);
+    free(path);
+    return choices;
+}
+
+// What is new goes in, what is there for other shapes stays. Nothing depends on the file: it is no error if it cannot be written.
+static void cache_write(const struct gpu *gpu, const struct limits *limits, const struct choices *found)
+{
+    char *path = cache_path(gpu, gpu_cache_folder(gpu));
+    if (!path) return;
+    struct choices *all = tuning_cached(gpu, gpu_cache_folder(gpu), limits);
+    for (int i = 0; i < choices_count(found); i++) {
+        const struct choice *c = choices_at(found, i);
+        choices_set(all, &c->shape, &c->variant, c->seconds);
+    }
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "device", gpu_info(gpu)->name);
+    cJSON_AddStringToObject(json, "driver", gpu_info(gpu)->driver);
+    cJSON_AddItemToObject(json, "products", tuning_json(all));
+    struct error e = {0};
+    if (json_write_file(path, json, &e)) say("what was chosen for the products is not kept: %s", e.text);
+    cJSON_Delete(json);
+    choices_free(all);
+    free(path);
+}
+
+// ---- choosing ------------------------------------------------------------------------------------------------------
+
+void tuning_print(struct text *out, const struct choices *choices, const struct choices *met)
+{
+    struct {
+        const char *name, *kernel;
+        int count;
+    } names[64];
+    int n = 0, others = 0;
+    for (int i = 0; i < choices_count(met); i++) {
+        const struct choice *c = choices_find(choices, &choices_at(met, i)->shape);
+        if (!c) continue;
+        int k = 0;
+        while (k < n && (strcmp(names[k].name, c->variant.name) != 0 || strcmp(names[k].kernel, c->variant.kernel) != 0)) k++;
+        if (k == 64) others++;
+        else if (k < n) names[k].count++;
+        else names[n].name = c->variant.name, names[n].kernel = c->variant.kernel, names[n++].count = 1;
+    }
+    for (int shown = 0; shown < n; shown++) {
+        int most = 0;
+        for (int k = 1; k < n; k++)
+            if (names[k].count > names[most].count) most = k;
+        text_print(out, "%s%s (%d%s)", shown ? ", " : "", names[most].name, names[most].count, shown ? "" : " products");
+        names[most].count = 0;
+    }
+    if (others) text_print(out, ", others (%d)", others);
+}
+
+static void report_say(const struct gpu *gpu, const struct tune_report *r, bool measured, const struct choices *choices,
+    const struct choices *met)
+{
+    struct text text = {0};
+    tuning_print(&text, choices, met);
+    if (r->products && measured)
+        say("%d products tried on %s by %d variants, %d of them wrong, in %.1f s (%.2f s of them running)", r->products,
+            gpu_info(gpu)->name, r->tried, r->wrong, r->seconds, r->device_seconds);
+    else if (r->products)
+        say("%d products checked on %s in %.1f s, %d variants wrong", r->products, gpu_info(gpu)->name, r->seconds, r->wrong);
+    say("products: %s", text.bytes ? text.data : "none");
+    text_free(&text);
+}
+
+// What is known of the products in `met`: by the run itself, else by the cache.
+static struct choices *known(const struct gpu *gpu, const struct limits *limits, const struct choices *met, const cJSON *own)
+{
+    struct choices *cached = tuning_cached(gpu, gpu_cache_folder(gpu), limits), *choices = choices_new();
+    tuning_read(cached, limits, own);
+    for (int i = 0; i < choices_count(met); i++) {
+        const struct choice *c = choices_find(cached, &choices_at(met, i)->shape);
+        if (c) choices_set(choices, &c->shape, &c->variant, c->seconds);
+    }
+    choices_free(cached);
+    return choices;
+}
+
+struct choices *tuning_choose(
+    struct gpu *gpu, const struct limits *limits, const struct choices *met, const struct cJSON *own, struct error *e)
+{
+    struct limits bare = *limits;
+    bare.choices = NULL;
+    bare.met = NULL;
+    struct choices *choices = known(gpu, &bare, met, own);
+    bool measure = !limits->software;
+    struct tune_report report;
+    if (tune(choices, gpu, &bare, met, measure, &report, e)) {
+        choices_free(choices);
+        return NULL;
+    }
+    if (report.products) cache_write(gpu, &bare, choices);
+    report_say(gpu, &report, measure, choices, met);
+    return choices;
+}
+
+struct choices *tuning_blueprint(
+    struct blueprint *b, const struct model *model, struct gpu *gpu, const struct cJSON *own, struct error *e)
+{
+    struct choices *met = choices_new();
+    blueprint_meet(b, model, met);
+    struct choices *choices = tuning_choose(gpu, &b->limits, met, own, e);
+    choices_free(met);
+    if (choices) blueprint_choose_variants(b, model, choices);
+    return choices;
+}
+
+void tuning_forget(const struct gpu *gpu)
+{
+    char *path = cache_path(gpu, gpu_cache_folder(gpu));
+    if (path) remove(path);
+    free(path);
+}
