@@ -16,6 +16,14 @@ const struct command commands[] = {
         command_kernels},
     {"train", "fine-tunes as a config says", "CONFIG [options]", NULL,
         "pumice train configs/demo.json --set learning_rate=1e-5", command_train},
+    {"sweep", "trains every combination of values that a config's \"sweep\" names", "CONFIG [options]",
+        "\"sweep\" is an object of axes; the runs are all combinations of their values, the first axis slowest:\n"
+        "  \"learning_rate\": [1e-5, 2e-5]              a key of the config, or a path as in --set, with its values\n"
+        "  \"method\": {\"multi\": {\"strategy\": \"multi_task\"},\n"
+        "             \"dmt\": {\"strategy\": \"dmt\", \"dmt_k\": 0.25}}    variants that set several keys together\n"
+        "Each run is what `pumice train` makes of its config, in output_dir/NAME. Finished runs are skipped, those broken off go on,\n"
+        "failed ones are named. Results: output_dir/results.csv and results.json, after each run, and a table at the end.",
+        "pumice sweep configs/demo.json --axis dmt_k=0,0.25,1 seed=1,2 --list", command_sweep},
     {"eval", "loss of a model on the trained tokens of data files", "--model MODEL --data FILE... [options]", NULL,
         "pumice eval --model runs/demo --data data/math_test.jsonl", command_eval},
     {"score", "an ability's score: the share of rows that a model gets right",

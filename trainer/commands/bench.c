@@ -57,7 +57,7 @@ static int open_config(struct subject *s, const struct limits *limits, struct er
 {
     const struct config *c = &s->config;
     if (c->notes) say("%s", c->notes);
-    if (bundle_open_config(&s->bundle, c, e) || dataset_open(&s->data, c, &s->bundle, false, e)) return -1;
+    if (bundle_open_config(&s->bundle, c, e) || dataset_open(&s->data, c, &s->bundle, NULL, false, e)) return -1;
     s->model = &s->bundle.model;
     s->name = mem_string(c->model_name_or_path ? c->model_name_or_path : "init");
     s->seed = c->seed;

@@ -46,6 +46,11 @@ struct gpu *device_open(const char *choice, struct error *e)
     return gpu;
 }
 
+struct gpu *device_choose(void *flag, const char *choice, struct error *e)
+{
+    return device_open(flag ? flag : choice, e);
+}
+
 static const char *element_name(enum gpu_element e)
 {
     return e == GPU_F16 ? "f16" : e == GPU_BF16 ? "bf16" : "f32";

@@ -19,6 +19,8 @@ char *device_cache_folder(void);
 struct gpu *device_open(const char *choice, struct error *e);
 // The same with options of the caller's own: no pipeline cache, the validation layer.
 struct gpu *device_open_with(const struct gpu_options *options, struct error *e);
+// For workshop_open: --device (a const char *, NULL: not given), else the config's choice.
+struct gpu *device_choose(void *flag, const char *choice, struct error *e);
 // The shapes of its matrix units, as "16x16x16 f16->f32".
 struct cJSON *device_matrices(const struct gpu_info *info);
 // "f32", "bf16", "auto" (or NULL) as storage: auto is f32 on software devices, where bf16 saves memory but no time, else bf16.

@@ -221,7 +221,7 @@ static int make_plan(struct blueprint *b, const char *path, const struct option_
     if (status) return -1;
     if (path) {
         status = bundle_open_config(bundle, &config, e);
-        if (status == 0) status = dataset_open(&data, &config, bundle, true, e);
+        if (status == 0) status = dataset_open(&data, &config, bundle, NULL, true, e);
     } else {
         model_open_builtin(&bundle->model);
         limits->heap = UINT64_MAX / 100; // none is taken: what the device has must not change what is looked at

@@ -9,6 +9,7 @@
 int command_devices(const struct command *c, int argc, char **argv);
 int command_plan(const struct command *c, int argc, char **argv);
 int command_train(const struct command *c, int argc, char **argv);
+int command_sweep(const struct command *c, int argc, char **argv);
 int command_eval(const struct command *c, int argc, char **argv);
 int command_score(const struct command *c, int argc, char **argv);
 int command_generate(const struct command *c, int argc, char **argv);

@@ -109,7 +109,7 @@ int command_plan(const struct command *c, int argc, char **argv)
     char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes && !json) say("%s", config.notes);
-    ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, true, &e) == 0;
+    ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, NULL, true, &e) == 0;
     struct error why = {0};
     const char *wanted = device ? device : config.device;
     if (ok) gpu = gpu_open(&(struct gpu_options){.device = wanted}, why.text, sizeof why.text);

@@ -24,19 +24,23 @@ int command_train(const struct command *c, int argc, char **argv)
 
     struct error e = {0};
     struct config config = {0};
-    struct gpu *gpu = NULL;
     struct run_outcome out = {0};
     char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes) say("%s", config.notes);
-    ok = ok && (gpu = device_open(device ? device : config.device, &e));
-    if (ok && again) tuning_forget(gpu);
-    ok = ok && run_train(&config, gpu, resume, &out, &e) == 0;
+    struct workshop *workshop = workshop_open(device_choose, (void *)device);
+    if (ok && again) {
+        const struct gpu *gpu = workshop_gpu(workshop, config.device, &e);
+        if (gpu) tuning_forget(gpu);
+        ok = gpu != NULL;
+    }
+    ok = ok && run_train(&config, workshop, &(struct run_options){.resume = resume}, &out, &e) == 0;
     if (json && out.last_line) puts(out.last_line);
-    if (ok && !out.interrupted) say("done: the model is in %s", config.output_dir);
+    if (ok && out.interrupted) say("go on with --resume");
+    else if (ok) say("done: the model is in %s", config.output_dir);
     status = !ok ? fail(&e) : out.interrupted ? STATUS_INTERRUPTED : STATUS_DONE;
     free(out.last_line);
-    if (gpu) gpu_close(gpu);
+    workshop_close(workshop);
     config_free(&config);
     free(sets.words);
     free(set);

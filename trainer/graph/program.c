@@ -230,6 +230,27 @@ void program_free(struct program *p)
     *p = (struct program){0};
 }
 
+static bool call_equal(const struct call *a, const struct call *b)
+{
+    bool equal = strcmp(a->kernel, b->kernel) == 0 && a->constant_count == b->constant_count && a->subgroup == b->subgroup &&
+                 a->use_count == b->use_count && a->args_bytes == b->args_bytes && a->groups_x == b->groups_x &&
+                 a->groups_y == b->groups_y && memcmp(a->args, b->args, a->args_bytes) == 0 &&
+                 memcmp(a->constants, b->constants, a->constant_count * sizeof *a->constants) == 0;
+    for (int i = 0; equal && i < a->use_count; i++) {
+        const struct use *u = &a->uses[i], *v = &b->uses[i];
+        equal = u->tensor == v->tensor && u->part == v->part && u->first_row == v->first_row && u->rows == v->rows &&
+                u->reads == v->reads && u->writes == v->writes;
+    }
+    return equal;
+}
+
+bool program_equal(const struct program *a, const struct program *b)
+{
+    bool equal = a->call_count == b->call_count;
+    for (int i = 0; equal && i < a->call_count; i++) equal = call_equal(&a->calls[i], &b->calls[i]);
+    return equal;
+}
+
 double program_flop(const struct program *p)
 {
     double flop = 0;

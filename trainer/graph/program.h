@@ -77,6 +77,7 @@ void program_make(struct program *p, struct graph *g, const struct limits *limit
 // Without calls, for callers that build them one by one.
 void program_begin(struct program *p, struct graph *g, const struct limits *limits);
 void program_free(struct program *p);
+bool program_equal(const struct program *a, const struct program *b); // the same calls, of two graphs that are the same
 double program_flop(const struct program *p);
 double call_seconds(const struct limits *limits, const struct call *c); // by the guess above
 // What a call works on, for people: "NT 512 x 960 x 576", "512 rows, 9 heads of 64", "512 groups".

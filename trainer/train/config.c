@@ -515,6 +515,10 @@ static int read_tree(
 {
     for (size_t i = 0; i < set_count; i++)
         if (config_set(root, sets[i], e)) return -1;
+    const cJSON *sweep = cJSON_GetObjectItemCaseSensitive(root, CONFIG_SWEEP);
+    if (sweep && !cJSON_IsNull(sweep))
+        return error_set(e, "%s: is a sweep, many runs: use `pumice sweep`, or --set " CONFIG_SWEEP "=null for its base alone", path);
+    cJSON_DeleteItemFromObjectCaseSensitive(root, CONFIG_SWEEP);
     char *parent = path_folder(path), *folder = realpath(parent, NULL);
     struct reading r = {.c = c, .folder = folder ? folder : parent, .e = e};
     c->file = mem_string(path);
@@ -542,6 +546,11 @@ static int read_root(
 int config_read(struct config *c, const char *path, const char *const *sets, size_t set_count, struct error *e)
 {
     return read_root(c, json_read_file(path, e), path, sets, set_count, e);
+}
+
+int config_read_json(struct config *c, cJSON *root, const char *path, struct error *e)
+{
+    return read_root(c, root, path, NULL, 0, e);
 }
 
 int config_read_text(struct config *c, const char *text, size_t bytes, const char *path, const char *const *sets,

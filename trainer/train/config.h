@@ -139,7 +139,12 @@ int config_read(struct config *c, const char *path, const char *const *sets, siz
 // The same from a text in memory; `path` names it in errors and says what relative paths are relative to.
 int config_read_text(struct config *c, const char *text, size_t bytes, const char *path, const char *const *sets,
     size_t set_count, struct error *e);
+// The same from a tree, which is deleted whatever the result.
+int config_read_json(struct config *c, struct cJSON *root, const char *path, struct error *e);
 void config_free(struct config *c);
+
+// A config with this key is the base of many runs (study/sweep.h); reading it as one is an error that says so.
+#define CONFIG_SWEEP "sweep"
 
 // The config as understood: an object with every key, which config_read reads to an equal struct (but for `file`).
 // The caller calls cJSON_Delete.

@@ -10,6 +10,8 @@
 
 // Carries out one "path.in.config=value" on the tree. 0, or -1 with the reason.
 int config_set(cJSON *root, const char *assignment, struct error *e);
+// The same for a path and its value, which becomes the tree's (or is deleted).
+int config_set_value(cJSON *root, const char *path, cJSON *value, struct error *e);
 // Whether the keys make sense together; then writes the stages that `strategy` stands for, and the notes. The error
 // begins with the path in the config. 0 or -1.
 int config_check(struct config *c, struct error *e);

@@ -75,6 +75,17 @@ static bool is_utf8(const char *text)
     return good;
 }
 
+int config_set_value(cJSON *root, const char *path, cJSON *value, struct error *e)
+{
+    const cJSON *stages = cJSON_GetObjectItemCaseSensitive(root, "stages"), *stage;
+    open_entries(cJSON_GetObjectItemCaseSensitive(root, "sources"));
+    open_entries(cJSON_GetObjectItemCaseSensitive(root, "eval"));
+    cJSON_ArrayForEach(stage, stages) open_entries(cJSON_GetObjectItemCaseSensitive(stage, "eval"));
+    int status = set_at(root, path, value, 0, e);
+    if (status) cJSON_Delete(value);
+    return status;
+}
+
 int config_set(cJSON *root, const char *assignment, struct error *e)
 {
     const char *equals = strchr(assignment, '=');
@@ -83,15 +94,8 @@ int config_set(cJSON *root, const char *assignment, struct error *e)
     char *path = mem_string_n(assignment, (size_t)(equals - assignment));
     cJSON *value = json_read_text("value", equals + 1, strlen(equals + 1), NULL);
     if (!value) value = cJSON_CreateString(equals + 1);
-    const cJSON *stages = cJSON_GetObjectItemCaseSensitive(root, "stages"), *stage;
-    open_entries(cJSON_GetObjectItemCaseSensitive(root, "sources"));
-    open_entries(cJSON_GetObjectItemCaseSensitive(root, "eval"));
-    cJSON_ArrayForEach(stage, stages) open_entries(cJSON_GetObjectItemCaseSensitive(stage, "eval"));
-    int status = set_at(root, path, value, 0, e);
-    if (status) {
-        cJSON_Delete(value);
-        error_prefix(e, "--set %s: ", assignment);
-    }
+    int status = config_set_value(root, path, value, e);
+    if (status) error_prefix(e, "--set %s: ", assignment);
     free(path);
     return status;
 }

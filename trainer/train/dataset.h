@@ -5,36 +5,25 @@
 #ifndef PUMICE_DATASET_H
 #define PUMICE_DATASET_H
 
-#include "data/source.h"
-#include "train/ability.h"
-#include "train/bundle.h"
+#include "train/shelf.h"
 #include "train/stages.h"
 
 // The sources as one max_length cuts them. Stages of the same max_length share it.
 struct cut {
     uint64_t max_length;
-    struct source *sources;           // (config.source_count); sources that no such stage uses are empty
+    const struct source **sources;    // (config.source_count), the shelf's; NULL: no such stage uses it
     const struct conversation **rows; // (config.source_count) their conversations, as stages.h takes them
-};
-
-// An evaluation file as one stage sees it; equal ones are shared.
-struct eval_set {
-    const struct config_eval *entry; // of the config
-    uint64_t max_length;
-    struct template *template; // its own, or the run's
-    bool own_template;
-    struct source source;
-    struct ability ability; // where entry->metric asks for one
 };
 
 struct dataset {
     const struct config *config;
-    struct cut *cuts; // (cut_count)
+    struct shelf *own; // where the rows are when no shelf was given
+    struct cut *cuts;  // (cut_count)
     size_t cut_count;
-    size_t *stage_cut; // (stages) index into cuts
-    struct template *templates; // (config.source_count) of sources that have their own
+    size_t *stage_cut;    // (stages) index into cuts
     struct stages stages; // with token counts
-    struct eval_set *evals; // (eval_count)
+    const struct shelf_rows **evals; // (eval_count) of all stages' entries in turn, the shelf's
+    size_t *stage_eval;              // (stages) each one's first
     size_t eval_count;
     uint32_t longest;     // tokens of the longest conversation, evaluation included
     uint64_t step_tokens; // about those of the largest step
@@ -42,12 +31,15 @@ struct dataset {
     uint32_t requests;    // most answers to generate for one evaluation file
 };
 
-// Loads and draws; says on stderr what was skipped and cut. `with_evals` false: for `plan`. -1 with the reason.
-int dataset_open(struct dataset *d, const struct config *c, const struct bundle *b, bool with_evals, struct error *e);
+// Loads and draws; says on stderr what was skipped and cut. `shelf` keeps the rows for others and outlives the dataset;
+// NULL: the dataset has its own, to be closed before the bundle. `with_evals` false: for what only trains. -1 with the
+// reason.
+int dataset_open(struct dataset *d, const struct config *c, const struct bundle *b, struct shelf *shelf, bool with_evals,
+    struct error *e);
 void dataset_close(struct dataset *d);
 
 const struct cut *dataset_cut(const struct dataset *d, size_t stage);
-// The evaluation set of a stage's entry.
-const struct eval_set *dataset_eval(const struct dataset *d, size_t stage, size_t entry);
+// The evaluation rows of a stage's entry.
+const struct shelf_rows *dataset_eval(const struct dataset *d, size_t stage, size_t entry);
 
 #endif

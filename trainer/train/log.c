@@ -25,6 +25,8 @@ struct log {
     bool terminal, shown; // stderr is one; progress stands on its last line
     double pace;          // seconds a step, smoothed; 0: none yet
     double speed;         // tokens a second, likewise
+    log_leading leading;  // or NULL
+    void *context;
 };
 
 // ---- JSON --------------------------------------------------------------------------------------------------------
@@ -210,6 +212,12 @@ void log_close(struct log *l)
     free(l);
 }
 
+void log_lead(struct log *l, log_leading leading, void *context)
+{
+    l->leading = leading;
+    l->context = context;
+}
+
 uint64_t log_bytes(const struct log *l)
 {
     return l->bytes;
@@ -262,7 +270,7 @@ void log_clear(struct log *l)
     if (l->shown) draw(l, &(struct text){0});
 }
 
-static void add_time(struct text *t, double seconds)
+void log_add_time(struct text *t, double seconds)
 {
     uint64_t s = seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 1000000000;
     text_print(t, "%" PRIu64 ":%02d:%02d", s / 3600, (int)(s / 60 % 60), (int)(s % 60));
@@ -271,13 +279,14 @@ static void add_time(struct text *t, double seconds)
 static void progress(struct log *l, const struct log_step *s)
 {
     struct text line = {0};
+    if (l->leading) l->leading(l->context, s, &line);
     text_print(&line, "%" PRIu64 "/%" PRIu64 "  ", s->step, s->total_steps);
     if (s->skipped)
         text_print(&line, "skipped");
     else
         text_print(&line, "loss %.4f", s->loss);
     text_print(&line, "  %.0f tokens/s  ", l->speed);
-    add_time(&line, l->pace * (double)(s->total_steps > s->step ? s->total_steps - s->step : 0));
+    log_add_time(&line, l->pace * (double)(s->total_steps > s->step ? s->total_steps - s->step : 0));
     text_print(&line, " left  %s", s->stage);
     // What the words leave free, up to a handy length, shows the share done.
     int room = terminal_width() - 1 - (int)line.bytes - 4;
@@ -344,6 +353,7 @@ int log_step(struct log *l, const struct log_step *s, bool show, struct error *e
     l->pace += weight * (s->seconds - l->pace);
     if (s->seconds > 0) l->speed += (l->speed > 0 ? weight : 1) * (per_second(s) - l->speed);
     if (l->terminal) progress(l, s);
+    else if (l->leading) l->leading(l->context, s, NULL);
     else if (show) plain(s);
     struct text line = {0};
     add_step(&line, s);

@@ -49,6 +49,14 @@ int log_step(struct log *l, const struct log_step *s, bool show, struct error *e
 int log_eval(struct log *l, uint64_t step, const char *stage, const char *const *names, const double *loss,
     const double *score, size_t count, struct error *e);
 
+// What comes first in a terminal's line of progress, from whoever runs the run: called after each step to add its words.
+// Where stderr is no terminal it gets no text, may say something of its own, and steps are not said.
+typedef void (*log_leading)(void *context, const struct log_step *s, struct text *words);
+void log_lead(struct log *l, log_leading leading, void *context);
+
+// Adds a time as h:mm:ss.
+void log_add_time(struct text *t, double seconds);
+
 // Length of log.jsonl.
 uint64_t log_bytes(const struct log *l);
 // Everything on disk, so that a checkpoint may say log_bytes.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-#include "train/run.h"
+#include "train/run_parts.h"
 
 #include "graph/coopmat.h"
 #include "train/checkpoint.h"
+#include "train/interrupt.h"
 #include "train/log.h"
+#include "train/outcome.h"
 #include "train/output.h"
 #include "train/schedule.h"
 #include "train/tuning.h"
@@ -11,81 +13,22 @@
 #include <cjson/cJSON.h>
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-static enum optimizer optimizer_of(const struct config *c)
-{
-    for (size_t k = 0; k < c->stage_count; k++)
-        if (c->stages[k].settings.optim == OPTIM_ADAMW) return OPTIMIZER_ADAMW;
-    return OPTIMIZER_SGD;
-}
-
-static struct blueprint_options blueprint_options_of(
-    const struct config *c, const struct dataset *d, const struct model *model, const struct limits *limits)
-{
-    struct blueprint_options o = {.budget = (uint32_t)c->micro_batch_tokens, .positions = d->longest,
-        .checkpoint = c->gradient_checkpointing == CHOICE_TRUE, .optimizer = optimizer_of(c)};
-    o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && !limits->software) ? STORAGE_BF16 : STORAGE_F32;
-    for (size_t k = 0; k < c->stage_count; k++) o.dropout = o.dropout || c->stages[k].settings.dropout > 0;
-    if (d->capacity) o.generation = generation_choose(model, limits, o.storage, d->capacity, d->requests);
-    return o;
-}
-
-// What a config may ask for and this version does not do.
-static int check_supported(const struct config *c, struct error *e)
-{
-    if (c->finetuning_type == TUNING_LORA)
-        return error_set(e, "finetuning_type lora: this version trains all weights; use full");
-    return 0;
-}
-
-// What products multiply in: what the config asks for, where the device can, or what suits the device. Without a device
-// (a plan for another machine) what is asked for is taken on trust.
-static int choose_products(enum products *products, const struct config *c, const struct gpu_info *info, struct error *e)
-{
-    *products = c->matmul_precision == PRECISION_BF16   ? PRODUCTS_BF16
-                : c->matmul_precision == PRECISION_FP16 ? PRODUCTS_FP16
-                : c->matmul_precision == PRECISION_F32  ? PRODUCTS_F32
-                                                        : products_best(info);
-    if (!info || products_can(info, *products)) return 0;
-    return error_set(e, "matmul_precision %s: %s has no matrix units that multiply %s with sums in f32; use auto or f32 "
-        "(`pumice devices` lists what there is)", products_name(*products), info->name, products_name(*products));
-}
-
-int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
-    const struct limits *limits, struct error *e)
-{
-    struct limits own = *limits;
-    struct blueprint_options o = blueprint_options_of(c, d, &bundle->model, limits);
-    if (check_supported(c, e) || choose_products(&own.products, c, limits->info, e)) return -1;
-    if (o.budget && o.budget < d->longest)
-        return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
-            d->longest);
-    return blueprint_choose(b, &bundle->model, &own, &o, c->gradient_checkpointing == CHOICE_AUTO, d->step_tokens, e);
-}
-
-// ---- interruption ------------------------------------------------------------------------------------------------
-
-static volatile sig_atomic_t stop_asked;
-
-static void ask_stop(int number)
-{
-    stop_asked = 1;
-    signal(number, SIG_DFL); // a second ctrl-C ends the program at once; the last checkpoint stays whole
-}
 
 // ---- the run -----------------------------------------------------------------------------------------------------
 
 struct run {
     const struct config *config;
+    const struct run_options *options;
+    struct workshop *workshop;
+    // The workshop's:
     struct gpu *gpu;
-    struct bundle bundle;
-    struct dataset data;
-    struct blueprint blueprint;
-    struct choices *choices; // of the products' variants, the blueprint's
+    const struct bundle *bundle;
+    const struct blueprint *blueprint;
     struct session *session;
+
+    struct dataset data;
     struct output *output;
     struct log *log;
     struct run_state state;
@@ -110,7 +53,7 @@ static int write_manifests(struct run *r, bool resumed, struct error *e)
     uint64_t *digests = mem_zero(count, sizeof *digests);
     int status = 0;
     for (size_t k = 0; k < count && status == 0; k++) {
-        char *path = mem_format("%s/manifest-%zu-%s.jsonl", r->config->output_dir, k + 1, stage_at(r, k)->name);
+        char *path = run_manifest_path(r->config, k, stage_at(r, k)->name);
         const struct conversation *const *rows = dataset_cut(&r->data, k)->rows;
         status = stages_manifest(&r->data.stages, r->config, k, rows, resumed ? NULL : path, &digests[k], e);
         if (status == 0 && resumed && (k >= r->state.digest_count || r->state.digests[k] != digests[k]))
@@ -133,7 +76,7 @@ static int save(struct run *r, struct error *e)
     r->state.log_bytes = log_bytes(r->log);
     r->state.total_steps = r->data.stages.steps;
     const struct config *c = r->config;
-    if (checkpoint_save(c->output_dir, &r->state, &r->bundle, session_engine(r->session), optimizer_of(c) == OPTIMIZER_ADAMW,
+    if (checkpoint_save(c->output_dir, &r->state, r->bundle, session_engine(r->session), run_optimizer(c) == OPTIMIZER_ADAMW,
             c->save_dtype != PRECISION_F32, e))
         return -1;
     r->saved = r->state.step;
@@ -151,7 +94,8 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
     double *losses = mem_zero(count, sizeof *losses), *scores = mem_zero(count, sizeof *scores), mean = 0;
     size_t with_loss = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct eval_set *set = dataset_eval(&r->data, stage, i);
+        const struct config_eval *entry = &s->eval[i];
+        const struct shelf_rows *set = dataset_eval(&r->data, stage, i);
         const struct source *rows = &set->source;
         struct pack_item *items = mem_zero(rows->count + 1, sizeof *items);
         struct eval_outcome *out = mem_zero(rows->count + 1, sizeof *out);
@@ -166,9 +110,9 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
         }
         losses[i] = trained ? losses[i] / (double)trained : NAN;
         if (trained) mean += losses[i], with_loss++;
-        names[i] = set->entry->name;
+        names[i] = entry->name;
         scores[i] = NAN;
-        if (set->entry->metric != METRIC_NONE) {
+        if (entry->metric != METRIC_NONE) {
             struct ability_score score;
             ability_run(&set->ability, r->session, session_generator(r->session), NULL, NULL, &score);
             scores[i] = score.score;
@@ -263,11 +207,11 @@ static int train(struct run *r, struct run_outcome *out, struct error *e)
         double before = clock_seconds();
         bool save_due = due(c->save_strategy, c->save_steps, n + 1, epoch_end) || (c->save_strategy != WHEN_NO && n + 1 == total);
         if (due(s->eval_strategy, s->eval_steps, n + 1, epoch_end) && evaluate(r, at.stage, save_due, e)) return -1;
-        if ((save_due || (stop_asked && n + 1 < total)) && save(r, e)) return -1;
+        bool stop = n + 1 < total && interrupt_asked();
+        if ((save_due || stop) && save(r, e)) return -1;
         r->step_began += clock_seconds() - before; // neither evaluation nor saving counts as a step's time
-        if (stop_asked && n + 1 < total) {
-            say("interrupted after step %llu: checkpoint-%llu is written; go on with --resume", (unsigned long long)(n + 1),
-                (unsigned long long)(n + 1));
+        if (stop) {
+            say("interrupted after step %llu: checkpoint-%llu is written", (unsigned long long)(n + 1), (unsigned long long)(n + 1));
             out->interrupted = true;
             return 0;
         }
@@ -284,49 +228,21 @@ static int publish(struct run *r, struct error *e)
     if (c->load_best_model_at_end && r->state.best_step != UINT64_MAX && r->state.best_step != r->state.step) {
         char *folder = mem_format("%s/checkpoint-%llu", c->output_dir, (unsigned long long)r->state.best_step);
         bool there = folder_exists(folder);
-        int status = there ? model_publish(c->output_dir, folder, &r->bundle, session_engine(r->session), bf16, e) : 0;
+        int status = there ? model_publish(c->output_dir, folder, r->bundle, session_engine(r->session), bf16, e) : 0;
         if (there && status == 0) say("the best model is that of step %llu", (unsigned long long)r->state.best_step);
         else if (!there) say("the best step, %llu, was not saved; the last one's model is kept", (unsigned long long)r->state.best_step);
         free(folder);
         if (there) return status;
     }
-    return model_publish(c->output_dir, NULL, &r->bundle, session_engine(r->session), bf16, e);
-}
-
-// Compares the config of a run in the folder with today's; the keys that matter refuse, others are named.
-static int check_config(const struct config *c, struct error *e)
-{
-    char *path = path_join(c->output_dir, OUTPUT_CONFIG);
-    struct config before;
-    int status = 0;
-    if (file_exists(path)) {
-        status = config_read(&before, path, NULL, 0, e);
-        if (status == 0) {
-            struct config_changes changes;
-            config_compare(&changes, &before, c);
-            for (size_t i = 0; i < changes.count; i++) {
-                const struct config_change *x = &changes.changes[i];
-                if (x->resume == RESUME_REFUSED && status == 0)
-                    status = error_set(e, "%s: the run was begun with %s = %s, now it is %s; that key cannot change on --resume "
-                        "(eval, logging and saving keys can)", c->output_dir, x->key, x->before ? x->before : "nothing",
-                        x->after ? x->after : "nothing");
-                else if (x->resume != RESUME_REFUSED)
-                    say("changed since the run began: %s from %s to %s", x->key, x->before ? x->before : "nothing",
-                        x->after ? x->after : "nothing");
-            }
-            config_changes_free(&changes);
-            config_free(&before);
-        }
-    }
-    free(path);
-    return status;
+    return model_publish(c->output_dir, NULL, r->bundle, session_engine(r->session), bf16, e);
 }
 
 // Decisions from limits and measurements are a run's own: on resume they are taken from the checkpoint.
-static int make_blueprint(struct run *r, bool resumed, struct error *e)
+// *choices are the blueprint's and outlive it.
+static int make_blueprint(struct run *r, struct blueprint *b, struct choices **choices, bool resumed, struct error *e)
 {
     struct limits limits = limits_of(gpu_info(r->gpu));
-    struct blueprint_options o = blueprint_options_of(r->config, &r->data, &r->bundle.model, &limits);
+    struct blueprint_options o = run_blueprint_options(r->config, &r->data, &r->bundle->model, &limits);
     const struct gpu_info *info = gpu_info(r->gpu);
     bool same = true;
     if (resumed) {
@@ -344,60 +260,77 @@ static int make_blueprint(struct run *r, bool resumed, struct error *e)
                 "that has, or start a new run with matmul_precision f32", r->state.products, info->name);
         o.checkpoint = r->state.recompute;
         if (!o.budget) o.budget = r->state.budget < r->data.longest ? (r->data.longest + 15) / 16 * 16 : r->state.budget;
-        if (blueprint_choose(&r->blueprint, &r->bundle.model, &limits, &o, false, 0, e)) return -1;
-    } else if (run_blueprint(&r->blueprint, r->config, &r->data, &r->bundle, &limits, e)) {
+        if (blueprint_choose(b, &r->bundle->model, &limits, &o, false, 0, e)) return -1;
+    } else if (run_blueprint(b, r->config, &r->data, r->bundle, &limits, e)) {
         return -1;
     }
-    r->state.budget = r->blueprint.options.budget;
-    r->state.recompute = r->blueprint.options.checkpoint;
-    snprintf(r->state.storage, sizeof r->state.storage, "%s", r->blueprint.options.storage == STORAGE_BF16 ? "bf16" : "f32");
-    snprintf(r->state.products, sizeof r->state.products, "%s", products_name(r->blueprint.limits.products));
-    if (!resumed && r->blueprint.limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
+    r->state.budget = b->options.budget;
+    r->state.recompute = b->options.checkpoint;
+    snprintf(r->state.storage, sizeof r->state.storage, "%s", b->options.storage == STORAGE_BF16 ? "bf16" : "f32");
+    snprintf(r->state.products, sizeof r->state.products, "%s", products_name(b->limits.products));
+    if (!resumed && b->limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
     snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
     snprintf(r->state.driver, sizeof r->state.driver, "%s", info->driver);
-    r->choices = tuning_blueprint(&r->blueprint, &r->bundle.model, r->gpu, same ? r->state.variants : NULL, e);
-    if (!r->choices) return -1;
+    *choices = tuning_blueprint(b, &r->bundle->model, r->gpu, same ? r->state.variants : NULL, e);
+    if (!*choices) return -1;
     cJSON_Delete(r->state.variants);
-    r->state.variants = tuning_json(r->choices);
+    r->state.variants = tuning_json(*choices);
     return 0;
 }
 
-static int start(struct run *r, bool resume, struct error *e)
+// The session of this run, with its weights: of `checkpoint`, or (NULL) those it begins with.
+static int open_session(struct run *r, const char *checkpoint, struct error *e)
 {
     const struct config *c = r->config;
-    bool resumable = false;
+    struct blueprint *b = mem_zero(1, sizeof *b);
+    struct choices *choices = NULL;
+    if (make_blueprint(r, b, &choices, checkpoint, e) || write_manifests(r, checkpoint, e)) {
+        blueprint_free(b);
+        choices_free(choices);
+        free(b);
+        return -1;
+    }
+    say("%.1f million parameters; storage %s, products %s%s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
+        (double)b->layout.parameters * 1e-6, r->state.storage, r->state.products,
+        r->state.loss_scale.scale > 0 ? " with loss scaling" : "", c->save_dtype == PRECISION_F32 ? "f32" : "bf16",
+        b->options.budget, b->options.checkpoint ? ", layers recomputed" : "", (double)b->memory.total * 1e-9);
+    r->session = workshop_session(r->workshop, &r->blueprint, b, choices, r->bundle, r->gpu, e);
+    if (!r->session) return -1;
+    struct engine *engine = session_engine(r->session);
+    if (!checkpoint) return model_load(&r->bundle->model, engine, c->seed, e);
+    if (checkpoint_load(checkpoint, r->bundle, engine, run_optimizer(c) == OPTIMIZER_ADAMW, e)) return -1;
+    say("going on after step %llu (%s)", (unsigned long long)r->state.step, checkpoint);
+    return 0;
+}
+
+static int start(struct run *r, struct error *e)
+{
+    const struct config *c = r->config;
+    bool resume = r->options->resume, resumable = false;
     char *folder = NULL;
     if (!(r->output = output_open(c->output_dir, resume, &resumable, e))) return -1;
-    if (resume && resumable && check_config(c, e)) return -1;
+    if (resume && resumable && run_compare(c, true, e) < 0) return -1;
     int found = resume && resumable ? checkpoint_latest(&folder, &r->state, c->output_dir, e) : 0;
     if (found < 0) return -1;
     if (resume && !found) say("no checkpoint in %s: the run starts afresh", c->output_dir);
+    int status = 0;
     if (!found) {
         r->state = (struct run_state){.hash = FNV_START, .best_step = UINT64_MAX};
         char *path = path_join(c->output_dir, OUTPUT_CONFIG);
-        int status = config_save(c, path, e);
+        status = outcome_remove(c->output_dir, e);
+        if (status == 0) status = config_save(c, path, e);
         free(path);
-        if (status) return -1;
     }
     r->saved = found ? r->state.step : UINT64_MAX;
-    int status = bundle_open_config(&r->bundle, c, e) || dataset_open(&r->data, c, &r->bundle, true, e) ||
-        make_blueprint(r, found, e) || write_manifests(r, found, e) ? -1 : 0;
-    if (status == 0) {
-        const struct blueprint_options *o = &r->blueprint.options;
-        say("%.1f million parameters; storage %s, products %s%s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
-            (double)r->blueprint.layout.parameters * 1e-6, r->state.storage, r->state.products,
-            r->state.loss_scale.scale > 0 ? " with loss scaling" : "", c->save_dtype == PRECISION_F32 ? "f32" : "bf16", o->budget,
-            o->checkpoint ? ", layers recomputed" : "", (double)r->blueprint.memory.total * 1e-9);
-        r->session = session_open(&r->blueprint, &r->bundle.model, r->gpu, e);
-        if (!r->session) status = -1;
-        else if (found) status = checkpoint_load(folder, &r->bundle, session_engine(r->session), optimizer_of(c) == OPTIMIZER_ADAMW, e);
-        else status = model_load(&r->bundle.model, session_engine(r->session), c->seed, e);
-    }
-    if (status == 0 && found) say("going on after step %llu (%s)", (unsigned long long)r->state.step, folder);
+    if (status == 0 && !(r->bundle = workshop_bundle(r->workshop, c, e))) status = -1;
+    if (status == 0) status = dataset_open(&r->data, c, r->bundle, workshop_shelf(r->workshop), true, e);
+    if (status == 0) status = open_session(r, found ? folder : NULL, e);
     free(folder);
+    if (status == 0) status = outcome_remove(c->output_dir, e);
     if (status) return -1;
     r->log = log_open(c->output_dir, found ? r->state.log_bytes : 0, r->state.step + 1, e);
     if (!r->log) return -1;
+    if (r->options->stepped) log_lead(r->log, r->options->stepped, r->options->context);
     r->sums = mem_zero(c->source_count, sizeof *r->sums);
     r->names = mem_zero(c->source_count, sizeof *r->names);
     for (size_t i = 0; i < c->source_count; i++) r->names[i] = c->sources[i].name;
@@ -405,32 +338,26 @@ static int start(struct run *r, bool resume, struct error *e)
     return 0;
 }
 
-int run_train(const struct config *c, struct gpu *gpu, bool resume, struct run_outcome *out, struct error *e)
+int run_train(const struct config *c, struct workshop *w, const struct run_options *options, struct run_outcome *out,
+    struct error *e)
 {
     *out = (struct run_outcome){0};
-    enum products products;
-    if (check_supported(c, e) || choose_products(&products, c, gpu_info(gpu), e)) return -1; // before anything is written
-    struct run r = {.config = c, .gpu = gpu};
-    stop_asked = 0;
-    struct sigaction action = {.sa_handler = ask_stop}, old_int, old_term;
-    sigaction(SIGINT, &action, &old_int);
-    sigaction(SIGTERM, &action, &old_term);
-    int status = start(&r, resume, e);
+    struct run r = {.config = c, .options = options, .workshop = w, .gpu = workshop_gpu(w, c->device, e)};
+    if (!r.gpu || run_supported(c, gpu_info(r.gpu), e)) return -1; // before anything is written
+    interrupt_begin();
+    int status = start(&r, e);
     if (status == 0) status = train(&r, out, e);
     if (status == 0 && !out->interrupted) status = publish(&r, e);
+    if (status == 0 && !out->interrupted)
+        status = outcome_write(c->output_dir, &(struct outcome){r.state.step, r.state.hash}, e);
     if (r.log && log_last(r.log)) out->last_line = mem_string(log_last(r.log));
     log_close(r.log);
-    session_close(r.session);
-    blueprint_free(&r.blueprint);
-    choices_free(r.choices);
     if (r.cursor.stages) stage_cursor_free(&r.cursor);
     dataset_close(&r.data);
-    bundle_close(&r.bundle);
     output_close(r.output);
     run_state_free(&r.state);
     free(r.sums);
     free(r.names);
-    sigaction(SIGINT, &old_int, NULL);
-    sigaction(SIGTERM, &old_term, NULL);
+    interrupt_end();
     return status;
 }

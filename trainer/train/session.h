@@ -39,6 +39,8 @@ struct blueprint {
 int blueprint_make(struct blueprint *b, const struct model *model, const struct limits *limits,
     const struct blueprint_options *options, struct error *e);
 void blueprint_free(struct blueprint *b);
+// Whether two blueprints of the same model and the same device are the same to the byte: a session of one serves the other.
+bool blueprint_equal(const struct blueprint *a, const struct blueprint *b);
 
 // Chooses budget and recomputation from total limits (never from free memory): the options hold `positions` (the
 // longest row), and budget 0 for auto; `checkpoint` is the choice TRUE or FALSE, or auto when `checkpoint_auto`.

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+#include "study/sweep.h"
+
+#include "formats/json_file.h"
+#include "train/config_read.h"
+#include "train/interrupt.h"
+#include "train/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SAY_SECONDS 10 // between two words on progress where stderr is no terminal
+
+// ---- opening -----------------------------------------------------------------------------------------------------
+
+static int read_run(struct sweep *s, size_t i, const cJSON *base, const char *path, struct error *e)
+{
+    struct config *c = &s->runs[i].config;
+    const struct grid_run *run = &s->grid.runs[i];
+    cJSON *root = cJSON_Duplicate(base, true);
+    if (grid_apply(root, run, e)) {
+        cJSON_Delete(root);
+        return error_prefix(e, "%s: " CONFIG_SWEEP ": ", path);
+    }
+    if (config_read_json(c, root, path, e)) return error_prefix(e, "run %s: ", run->name);
+    if (!s->folder) s->folder = mem_string(c->output_dir);
+    free(c->output_dir);
+    c->output_dir = path_join(s->folder, run->name);
+    // What is not forbidden but perhaps not meant is mostly the same in all runs.
+    bool said = i > 0 && s->runs[i - 1].config.notes && c->notes && strcmp(s->runs[i - 1].config.notes, c->notes) == 0;
+    if (c->notes && !said) say("%s", c->notes);
+    return 0;
+}
+
+static int read_runs(struct sweep *s, cJSON *root, const char *path, const char *const *sets, size_t set_count,
+    const char *const *axes, size_t axis_count, struct error *e)
+{
+    if (!cJSON_IsObject(root)) return error_set(e, "%s: should hold one object, {...}", path);
+    for (size_t i = 0; i < set_count; i++)
+        if (config_set(root, sets[i], e)) return -1;
+    cJSON *sweep = cJSON_DetachItemFromObjectCaseSensitive(root, CONFIG_SWEEP);
+    bool none = (!sweep || cJSON_IsNull(sweep)) && axis_count == 0;
+    int status = none ? error_set(e, "%s: holds no \"" CONFIG_SWEEP "\": {\"learning_rate\": [1e-5, 2e-5]}; write one, or give --axis "
+                            "learning_rate=1e-5,2e-5", path)
+                      : grid_make(&s->grid, sweep, axes, axis_count, e);
+    cJSON_Delete(sweep);
+    if (status) return none ? -1 : error_prefix(e, "%s: ", path);
+    s->runs = mem_zero(s->grid.count, sizeof *s->runs);
+    for (size_t i = 0; i < s->grid.count; i++)
+        if (read_run(s, i, root, path, e) || sweep_look(&s->runs[i], e)) return -1;
+    sweep_recall(s);
+    return 0;
+}
+
+int sweep_open(struct sweep *s, const char *path, const char *const *sets, size_t set_count, const char *const *axes,
+    size_t axis_count, struct error *e)
+{
+    *s = (struct sweep){0};
+    cJSON *root = json_read_file(path, e);
+    int status = root ? read_runs(s, root, path, sets, set_count, axes, axis_count, e) : -1;
+    cJSON_Delete(root);
+    if (status) sweep_close(s);
+    return status;
+}
+
+void sweep_close(struct sweep *s)
+{
+    for (size_t i = 0; s->runs && i < s->grid.count; i++) {
+        config_free(&s->runs[i].config);
+        free(s->runs[i].why);
+        cJSON_Delete(s->runs[i].evaluations);
+    }
+    free(s->runs);
+    free(s->folder);
+    grid_free(&s->grid);
+    *s = (struct sweep){0};
+}
+
+// ---- checking ----------------------------------------------------------------------------------------------------
+
+// A folder that a run of its own has made is not filled with others.
+static int check_folder(const struct sweep *s, struct error *e)
+{
+    char *config = path_join(s->folder, OUTPUT_CONFIG), *log = path_join(s->folder, OUTPUT_LOG);
+    bool taken = file_exists(config) || file_exists(log);
+    free(config);
+    free(log);
+    return taken ? error_set(e, "%s: holds a run of `pumice train`; a sweep needs another output_dir", s->folder) : 0;
+}
+
+static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
+{
+    size_t finished = 0, other = 0;
+    for (size_t i = 0; i < s->grid.count && !interrupt_asked(); i++) {
+        struct sweep_run *run = &s->runs[i];
+        struct run_forecast forecast = {0};
+        int changes = run_compare(&run->config, false, e);
+        if (changes < 0 || run_check(&run->config, w, run->finished, &forecast, e))
+            return error_prefix(e, "run %s: ", s->grid.runs[i].name);
+        run->work = forecast.work;
+        finished += run->finished;
+        other += run->finished && changes > 0;
+    }
+    say("%zu runs, %zu of them finished, in %s", s->grid.count, finished, s->folder);
+    if (other) say("%zu finished runs were made with other eval, logging or saving keys; they stay as they are", other);
+    return 0;
+}
+
+// ---- progress ----------------------------------------------------------------------------------------------------
+
+struct pace {
+    const struct sweep *sweep;
+    size_t index;          // of the run being made
+    double later;          // work of the runs after it
+    double work, seconds;  // that the runs before it took in this process
+    double began, said;    // clock
+    uint64_t before;       // steps that it had when it began; UINT64_MAX: not known yet
+};
+
+// Seconds left for the whole grid, by the work done so far; `now` is the share of the present run that is done, `made` the
+// share that was done since it began here.
+static double time_left(const struct pace *p, double now, double made)
+{
+    double work = p->sweep->runs[p->index].work, done = p->work + made * work;
+    double seconds = p->seconds + clock_seconds() - p->began;
+    return done > 0 ? (p->later + (1 - now) * work) * seconds / done : 0;
+}
+
+static void stepped(void *context, const struct log_step *step, struct text *words)
+{
+    struct pace *p = context;
+    if (p->before == UINT64_MAX) p->before = step->step - 1;
+    double total = (double)step->total_steps, now = clock_seconds();
+    struct text left = {0};
+    log_add_time(&left, time_left(p, (double)step->step / total, (double)(step->step - p->before) / total));
+    size_t run = p->index + 1, runs = p->sweep->grid.count;
+    if (words) {
+        text_print(words, "run %zu/%zu, all %s left: ", run, runs, left.data);
+    } else if (now - p->said >= SAY_SECONDS) {
+        say("run %zu of %zu: step %llu of %llu, loss %.4f; %s left for all", run, runs, (unsigned long long)step->step,
+            (unsigned long long)step->total_steps, step->loss, left.data);
+        p->said = now;
+    }
+    text_free(&left);
+}
+
+// ---- training ----------------------------------------------------------------------------------------------------
+
+static void fail_run(struct sweep_run *run, const char *name, const char *why)
+{
+    say("run %s failed: %s", name, why);
+    free(run->why);
+    run->why = mem_string(why);
+    run->state = SWEEP_FAILED;
+}
+
+// One run. 0 also when it fails; -1 when the sweep cannot go on.
+static int train_one(struct sweep *s, struct workshop *w, struct pace *p, bool *interrupted, struct error *e)
+{
+    struct sweep_run *run = &s->runs[p->index];
+    const char *name = s->grid.runs[p->index].name;
+    char *config = path_join(run->config.output_dir, OUTPUT_CONFIG);
+    bool begun = file_exists(config);
+    free(config);
+    say("run %zu of %zu: %s", p->index + 1, s->grid.count, name);
+    p->began = p->said = clock_seconds();
+    p->before = UINT64_MAX;
+    run->state = SWEEP_BEGUN; // an earlier failure no longer counts
+    struct error why = {0};
+    struct run_outcome out;
+    int status = run_train(&run->config, w, &(struct run_options){begun, stepped, p}, &out, &why);
+    free(out.last_line);
+    if (status && why.device) {
+        *e = why;
+        return error_prefix(e, "run %s: ", name);
+    }
+    *interrupted = out.interrupted || interrupt_asked();
+    if (sweep_look(run, e)) return -1;
+    double seconds = clock_seconds() - p->began;
+    if (status) {
+        fail_run(run, name, why.text);
+    } else if (run->finished) {
+        if (run->state == SWEEP_FAILED) say("run %s failed: %s", name, run->why);
+        p->work += run->work * (p->before == UINT64_MAX ? 0 : (double)(run->steps - p->before) / (double)run->steps);
+        p->seconds += seconds;
+        struct text left = {0};
+        log_add_time(&left, p->work > 0 ? p->later * p->seconds / p->work : 0);
+        say("run %zu of %zu took %.1f s; %s left for all", p->index + 1, s->grid.count, seconds, left.data);
+        text_free(&left);
+    }
+    return sweep_write_results(s, e);
+}
+
+static int train_all(struct sweep *s, struct workshop *w, bool *interrupted, struct error *e)
+{
+    struct pace pace = {.sweep = s};
+    for (size_t i = 0; i < s->grid.count; i++) pace.later += s->runs[i].finished ? 0 : s->runs[i].work;
+    for (size_t i = 0; i < s->grid.count && !*interrupted; i++) {
+        if (s->runs[i].finished) continue;
+        pace.index = i;
+        pace.later -= s->runs[i].work;
+        if (train_one(s, w, &pace, interrupted, e)) return -1;
+    }
+    return 0;
+}
+
+int sweep_train(struct sweep *s, struct workshop *w, bool *interrupted, struct error *e)
+{
+    bool resumable;
+    struct output *lock = NULL;
+    *interrupted = false;
+    interrupt_begin();
+    int status = check_folder(s, e);
+    if (status == 0) status = check_runs(s, w, e);
+    if (status == 0 && !(lock = output_open(s->folder, true, &resumable, e))) status = -1;
+    // Another process may have ended between the look and the lock.
+    for (size_t i = 0; i < s->grid.count && status == 0; i++) status = sweep_look(&s->runs[i], e);
+    if (status == 0) status = sweep_write_grid(s, e);
+    *interrupted = interrupt_asked();
+    if (status == 0) status = train_all(s, w, interrupted, e);
+    if (status == 0) status = sweep_write_results(s, e);
+    output_close(lock);
+    interrupt_end();
+    return status;
+}

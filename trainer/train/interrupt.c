@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#include "train/interrupt.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t asked;
+static struct sigaction old_int, old_term;
+static int depth;
+
+static void ask(int number)
+{
+    asked = 1;
+    signal(number, SIG_DFL); // a second ctrl-C ends the program at once; the last checkpoint stays whole
+}
+
+void interrupt_begin(void)
+{
+    if (depth++) return;
+    asked = 0;
+    struct sigaction action = {.sa_handler = ask};
+    sigaction(SIGINT, &action, &old_int);
+    sigaction(SIGTERM, &action, &old_term);
+}
+
+void interrupt_end(void)
+{
+    if (--depth) return;
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+}
+
+bool interrupt_asked(void)
+{
+    return asked != 0;
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+//
+// run_plan.c: what is known of a run before it begins.
+#include "train/run_parts.h"
+
+#include "graph/coopmat.h"
+#include "train/output.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum optimizer run_optimizer(const struct config *c)
+{
+    for (size_t k = 0; k < c->stage_count; k++)
+        if (c->stages[k].settings.optim == OPTIM_ADAMW) return OPTIMIZER_ADAMW;
+    return OPTIMIZER_SGD;
+}
+
+struct blueprint_options run_blueprint_options(
+    const struct config *c, const struct dataset *d, const struct model *model, const struct limits *limits)
+{
+    struct blueprint_options o = {.budget = (uint32_t)c->micro_batch_tokens, .positions = d->longest,
+        .checkpoint = c->gradient_checkpointing == CHOICE_TRUE, .optimizer = run_optimizer(c)};
+    o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && !limits->software) ? STORAGE_BF16 : STORAGE_F32;
+    for (size_t k = 0; k < c->stage_count; k++) o.dropout = o.dropout || c->stages[k].settings.dropout > 0;
+    if (d->capacity) o.generation = generation_choose(model, limits, o.storage, d->capacity, d->requests);
+    return o;
+}
+
+// What a config may ask for and this version does not do.
+static int check_tuning(const struct config *c, struct error *e)
+{
+    if (c->finetuning_type == TUNING_LORA)
+        return error_set(e, "finetuning_type lora: this version trains all weights; use full");
+    return 0;
+}
+
+// What products multiply in: what the config asks for, where the device can, or what suits the device. Without a device
+// (a plan for another machine) what is asked for is taken on trust.
+static int choose_products(enum products *products, const struct config *c, const struct gpu_info *info, struct error *e)
+{
+    *products = c->matmul_precision == PRECISION_BF16   ? PRODUCTS_BF16
+                : c->matmul_precision == PRECISION_FP16 ? PRODUCTS_FP16
+                : c->matmul_precision == PRECISION_F32  ? PRODUCTS_F32
+                                                        : products_best(info);
+    if (!info || products_can(info, *products)) return 0;
+    return error_set(e, "matmul_precision %s: %s has no matrix units that multiply %s with sums in f32; use auto or f32 "
+        "(`pumice devices` lists what there is)", products_name(*products), info->name, products_name(*products));
+}
+
+int run_supported(const struct config *c, const struct gpu_info *info, struct error *e)
+{
+    enum products products;
+    return check_tuning(c, e) || choose_products(&products, c, info, e) ? -1 : 0;
+}
+
+int run_blueprint(struct blueprint *b, const struct config *c, const struct dataset *d, const struct bundle *bundle,
+    const struct limits *limits, struct error *e)
+{
+    struct limits own = *limits;
+    struct blueprint_options o = run_blueprint_options(c, d, &bundle->model, limits);
+    if (check_tuning(c, e) || choose_products(&own.products, c, limits->info, e)) return -1;
+    if (o.budget && o.budget < d->longest)
+        return error_set(e, "micro_batch_tokens is %u, but the longest row has %u tokens; raise it, or lower max_length", o.budget,
+            d->longest);
+    return blueprint_choose(b, &bundle->model, &own, &o, c->gradient_checkpointing == CHOICE_AUTO, d->step_tokens, e);
+}
+
+// The same model may lie elsewhere; another name is another model.
+static bool other_model(const struct config_change *x)
+{
+    if (strcmp(x->key, "model_name_or_path") != 0) return false;
+    const char *before = x->before ? strrchr(x->before, '/') : NULL, *after = x->after ? strrchr(x->after, '/') : NULL;
+    return !before || !after || strcmp(before, after) != 0;
+}
+
+int run_compare(const struct config *c, bool going_on, struct error *e)
+{
+    char *path = path_join(c->output_dir, OUTPUT_CONFIG);
+    struct config before;
+    struct config_changes changes;
+    bool there = file_exists(path);
+    int status = there ? config_read(&before, path, NULL, 0, e) : 0, allowed = 0;
+    free(path);
+    if (!there || status) return status;
+    config_compare(&changes, &before, c);
+    for (size_t i = 0; i < changes.count; i++) {
+        const struct config_change *x = &changes.changes[i];
+        const char *old = x->before ? x->before : "nothing", *new = x->after ? x->after : "nothing";
+        bool refused = x->resume == RESUME_REFUSED || (!going_on && other_model(x));
+        if (refused && status == 0)
+            status = error_set(e, "%s: the run was begun with %s = %s, now it is %s; that key cannot change%s "
+                "(eval, logging and saving keys can)", c->output_dir, x->key, old, new, going_on ? " on --resume" : "");
+        else if (!refused && going_on) say("changed since the run began: %s from %s to %s", x->key, old, new);
+        allowed += x->resume == RESUME_ALLOWED && strcmp(x->key, "output_dir") != 0;
+    }
+    config_changes_free(&changes);
+    config_free(&before);
+    return status ? -1 : allowed;
+}
+
+// Tokens that the run works on, a forward pass counted once and a training step three times, times the weights each meets.
+// Answers are generated a token at a time, which costs about as much as reading four.
+static double work_of(const struct dataset *d, double parameters)
+{
+    double work = 0;
+    for (size_t k = 0; k < d->stages.count; k++) {
+        const struct stage *s = &d->stages.stages[k];
+        const struct config_settings *settings = s->settings;
+        double tokens = 0, evaluation = 0, epochs = s->steps_per_epoch ? (double)s->steps / (double)s->steps_per_epoch : 0;
+        for (size_t i = 0; i < s->share_count; i++) tokens += (double)s->shares[i].tokens;
+        for (size_t i = 0; i < settings->eval_count; i++) {
+            const struct shelf_rows *rows = dataset_eval(d, k, i);
+            const struct ability *a = &rows->ability;
+            evaluation += (double)rows->source.tokens;
+            for (uint32_t n = 0; n < a->item_count; n++) evaluation += a->items[n].tokens;
+            if (a->capacity) evaluation += 4.0 * a->rows * a->max_new_tokens;
+        }
+        double times = settings->eval_strategy == WHEN_EPOCH  ? ceil(epochs)
+                       : settings->eval_strategy == WHEN_STEPS && settings->eval_steps ? (double)(s->steps / settings->eval_steps)
+                                                               : 0;
+        work += 3 * tokens * epochs + evaluation * (times + (k == 0 && d->config->eval_on_start));
+    }
+    return work * parameters;
+}
+
+// The manifests in the folder are those of these rows.
+static int compare_data(const struct config *c, const struct dataset *d, struct error *e)
+{
+    int status = 0;
+    for (size_t k = 0; k < d->stages.count && status == 0; k++) {
+        const char *name = d->stages.stages[k].name;
+        char *path = run_manifest_path(c, k, name);
+        struct file_map f;
+        uint64_t digest;
+        status = file_map(&f, path, e);
+        if (status == 0) {
+            stages_manifest(&d->stages, c, k, dataset_cut(d, k)->rows, NULL, &digest, NULL);
+            if (fnv1a(FNV_START, f.data, f.bytes) != digest)
+                status = error_set(e, "%s: the data of stage %s have changed since the run was made; restore them, or start anew in "
+                    "another output_dir", c->output_dir, name);
+            file_unmap(&f);
+        }
+        free(path);
+    }
+    return status;
+}
+
+int run_check(const struct config *c, struct workshop *w, bool made, struct run_forecast *out, struct error *e)
+{
+    const struct gpu *gpu = workshop_gpu(w, c->device, e);
+    if (!gpu || run_supported(c, gpu_info(gpu), e)) return -1;
+    const struct bundle *bundle = workshop_bundle(w, c, e);
+    struct dataset d;
+    if (!bundle || dataset_open(&d, c, bundle, workshop_shelf(w), true, e)) return -1;
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct blueprint b;
+    int status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
+    if (status == 0 && !made) blueprint_free(&b);
+    if (status == 0) *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model))};
+    dataset_close(&d);
+    return status;
+}
+
+char *run_manifest_path(const struct config *c, size_t stage, const char *name)
+{
+    return mem_format("%s/manifest-%zu-%s.jsonl", c->output_dir, stage + 1, name);
+}
