@@ -342,7 +342,7 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
 void gpu_close(struct gpu *gpu)
 {
     if (!gpu) return;
-    assert(gpu->lists == 0 && gpu->kernels == 0);
+    assert(gpu->lists == 0 && !gpu->kernels);
     if (gpu->device) {
         gpu_wait(gpu, gpu->submitted);
         while (gpu->memories) gpu_free(gpu, gpu->memories);

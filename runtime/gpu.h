@@ -117,7 +117,7 @@ struct gpu_kernel;
 // workgroup size (x). `subgroup` 0: the driver chooses; else the required subgroup size, with full subgroups (the
 // caller has checked subgroup_control and the range). Bindings are storage buffers 0 .. n-1 of set 0, as many as the
 // shader declares; push constants at most 128 bytes. What the shader uses (16-bit types, subgroup sums, matrices) the
-// caller has checked in gpu_info.
+// caller has checked in gpu_info. The same kernel made again while the first lives is that one, and freed as often.
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel);

@@ -165,24 +165,41 @@ static VkPipelineLayout layout(struct gpu *gpu, uint32_t bindings)
     return gpu->pipeline_layouts[bindings];
 }
 
+static bool is_made_from(const struct gpu *gpu, const struct gpu_kernel *k, const char *name, const uint32_t *constants,
+    uint32_t count, uint32_t subgroup)
+{
+    return k->name == name && k->count == count && k->subgroup == subgroup && memcmp(k->constants, constants, 4 * count) == 0 &&
+           k->statistics == (gpu->want_statistics && gpu->info.statistics) && k->code == (gpu->want_code && gpu->info.statistics);
+}
+
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup)
 {
     const struct spirv *shader = spirv_table;
     while (shader->name && strcmp(shader->name, name) != 0) shader++;
     assert(shader->name && "no such shader");
-    assert(count >= 1 && count <= 32);
+    assert(count >= 1 && count <= GPU_MAX_CONSTANTS);
     assert(constants[0] > 0 && constants[0] <= gpu->info.max_group_size && constants[0] <= gpu->info.max_invocations);
     if (subgroup) {
         assert(gpu->info.subgroup_control && constants[0] % subgroup == 0);
         assert(subgroup >= gpu->info.subgroup_min && subgroup <= gpu->info.subgroup_max);
     }
+    gpu->last_kernel = shader->name;
+    for (struct gpu_kernel *k = gpu->kernels; k; k = k->next)
+        if (is_made_from(gpu, k, shader->name, constants, count, subgroup)) {
+            k->users++;
+            return k;
+        }
     struct gpu_kernel *kernel = gpu_room(NULL, sizeof *kernel);
-    *kernel = (struct gpu_kernel){.name = shader->name,
+    *kernel = (struct gpu_kernel){.next = gpu->kernels,
+        .users = 1,
+        .name = shader->name,
+        .count = count,
+        .subgroup = subgroup,
         .statistics = gpu->want_statistics && gpu->info.statistics,
         .code = gpu->want_code && gpu->info.statistics};
-    gpu->last_kernel = shader->name;
-    gpu->kernels++;
+    memcpy(kernel->constants, constants, 4 * count);
+    gpu->kernels = kernel;
     reflect(gpu, kernel, shader);
     kernel->layout = layout(gpu, kernel->bindings);
 
@@ -218,9 +235,11 @@ struct gpu_kernel *gpu_kernel_make(
 
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel)
 {
-    if (!kernel) return;
+    if (!kernel || --kernel->users) return;
     gpu_wait(gpu, gpu->submitted);
     vkDestroyPipeline(gpu->device, kernel->pipeline, NULL);
-    gpu->kernels--;
+    struct gpu_kernel **link = &gpu->kernels;
+    while (*link != kernel) link = &(*link)->next;
+    *link = kernel->next;
     free(kernel);
 }

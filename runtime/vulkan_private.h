@@ -53,7 +53,8 @@ struct gpu {
     char *cache_folder, *cache_path; // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
     bool want_statistics, want_code;
-    int kernels, lists; // alive
+    struct gpu_kernel *kernels; // alive, linked
+    int lists;                  // alive
 
     const char *last_kernel;     // recorded or made last
     const struct gpu_list *last; // submitted last, while it lives
@@ -72,7 +73,10 @@ struct gpu_memory {
 };
 
 struct gpu_kernel {
-    const char *name; // the shader's, lives for ever
+    struct gpu_kernel *next; // of gpu->kernels
+    int users;               // times it was made and not yet freed
+    const char *name;        // the shader's, lives for ever
+    uint32_t constants[GPU_MAX_CONSTANTS], count, subgroup; // what it was made from
     uint32_t bindings, push_bytes;
     VkPipeline pipeline;
     VkPipelineLayout layout; // shared, of gpu->pipeline_layouts

@@ -11,7 +11,7 @@ cat >>grid.json <<'END'
   , "max_steps": 3, "eval": { "math": { "path": "data/math_test.jsonl", "metric": "numeric", "max_new_tokens": 4 }, "code": "data/code_test.jsonl" },
   "sweep": { "why": "the first run diverges: what it leaves in shared memory must not reach those after it",
              "rate": { "too much": { "learning_rate": 1e6, "weight_decay": 1e6 }, "dmt": {}, "mixed": { "strategy": "mixed_sequential", "dropout": 0 } },
-             "seed": [1, 2] }
+             "seed": [2] }
 }
 END
 last() { tail -n 1 "$1/log.jsonl" | sed 's/.*"hash":"\([0-9a-f]*\)".*/\1/'; }
@@ -31,7 +31,7 @@ says "but its base is one" 0 "stage" "$pumice" plan grid.json --set sweep=null
 says "no sweep" 1 'holds no "sweep"' "$pumice" sweep tiny.json
 says "a key that does not exist" 1 'did you mean "dmt_k"' "$pumice" sweep grid.json --axis dmt_q=0,1
 says "a source that does not exist" 1 'did you mean "math"' "$pumice" sweep grid.json --axis sources.mth.max_rows=1,2
-says "a wrong value names its run" 1 "run rate=too-much,seed=1,adam_beta1=2" "$pumice" sweep grid.json --axis adam_beta1=0,2
+says "a wrong value names its run" 1 "run rate=too-much,seed=2,adam_beta1=2" "$pumice" sweep grid.json --axis adam_beta1=0,2
 says "an axis without values" 1 "has no values" "$pumice" sweep grid.json --axis seed=
 says "the same run twice" 1 "two runs" "$pumice" sweep grid.json --axis seed=1,1
 says "missing data of one run" 1 "data/no.jsonl" "$pumice" sweep grid.json --axis sources.math.path=data/math.jsonl,data/no.jsonl
@@ -41,22 +41,22 @@ check "and nothing was made" test ! -e grid
 says "the list" 0 "waiting  rate=dmt,seed=2  {\"seed\":2}" "$pumice" sweep grid.json --list
 
 # the runs
-says "a run that diverges is named" 1 "2 of 6 runs failed; the first, rate=too-much,seed=1: it diverged" "$pumice" sweep grid.json
-check "the others are done" test "$(grep -c '^"rate=.*,done,' grid/results.csv)" = 8
+says "a run that diverges is named" 1 "1 of 3 runs failed; the first, rate=too-much,seed=2: it diverged" "$pumice" sweep grid.json
+check "the others are done" test "$(grep -c '^"rate=.*,done,' grid/results.csv)" = 4
 tr -d ' \n\t' <grid/results.json >results.flat
 check "results as JSON" grep -qF '{"name":"rate=mixed,seed=2","axes":{"rate":"mixed","seed":2},"state":"done","seconds":' results.flat
 "$pumice" train grid.json --set sweep=null output_dir=alone seed=2 >/dev/null 2>alone.err || { cat alone.err; exit 1; }
 check "the same run as train's" same grid/rate=dmt,seed=2 alone
-"$pumice" train grid/rate=mixed,seed=1/pumice_config.json --set "output_dir=$work/mixed" >/dev/null 2>mixed.err || { cat mixed.err; exit 1; }
-check "its config is one that train takes" same grid/rate=mixed,seed=1 mixed
+"$pumice" train grid/rate=mixed,seed=2/pumice_config.json --set "output_dir=$work/mixed" >/dev/null 2>mixed.err || { cat mixed.err; exit 1; }
+check "its config is one that train takes" same grid/rate=mixed,seed=2 mixed
 
 # again: nothing is made
 touch before
-says "a second call" 1 "6 runs, 6 of them finished" "$pumice" sweep grid.json
+says "a second call" 1 "3 runs, 3 of them finished" "$pumice" sweep grid.json
 check "which makes nothing" test -z "$(find grid -name log.jsonl -newer before)"
-says "more values" 0 "3 runs, 2 of them finished" "$pumice" sweep grid.json --axis seed=1,2,3 --set 'sweep.rate={"dmt":{}}' --json
+says "more values" 0 "2 runs, 1 of them finished" "$pumice" sweep grid.json --axis seed=2,3 --set 'sweep.rate={"dmt":{}}' --json
 check "make only the new run" test "$(find grid -name log.jsonl -newer before)" = grid/rate=dmt,seed=3/log.jsonl
-says "another base" 1 "run rate=dmt,seed=1: " "$pumice" sweep grid.json --set 'sweep.rate={"dmt":{}}' train_batch_size=3
+says "another base" 1 "run rate=dmt,seed=2: " "$pumice" sweep grid.json --set 'sweep.rate={"dmt":{}}' train_batch_size=3
 says "other rows" 1 "data of stage" sh -c 'cp data/math.jsonl saved; sed 1d saved >data/math.jsonl; "$@"' - "$pumice" sweep grid.json --set \
     'sweep.rate={"dmt":{}}'
 cp saved data/math.jsonl
@@ -67,7 +67,7 @@ rounds=0 kills=0 status=1
 while [ "$status" != 0 ]; do
     rounds=$((rounds + 1))
     [ "$rounds" -le 30 ] || { echo "FAILED: no end after $rounds rounds"; exit 1; }
-    "$pumice" sweep grid.json --set output_dir=killed 'sweep.rate={"dmt":{}}' >killed.out 2>killed.err &
+    "$pumice" sweep grid.json --set output_dir=killed 'sweep.rate={"dmt":{}}' --axis seed=2,3 >killed.out 2>killed.err &
     pid=$!
     sleep "$(awk -v r="$rounds" -v s="$(date +%N)" 'BEGIN { srand(s + r); print 0.1 + rand() * (1 + r * 0.6) }')"
     if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
@@ -75,8 +75,8 @@ while [ "$status" != 0 ]; do
     wait "$pid" 2>/dev/null || status=$?
 done
 echo "killed $kills times"
-check "the same run after kills" same grid/rate=dmt,seed=1 killed/rate=dmt,seed=1
-check "and the other" same grid/rate=dmt,seed=2 killed/rate=dmt,seed=2
+check "the same run after kills" same grid/rate=dmt,seed=2 killed/rate=dmt,seed=2
+check "and the other" same grid/rate=dmt,seed=3 killed/rate=dmt,seed=3
 
 # ctrl-C in the middle, and a run that cannot be made
 mkdir -p stopped/seed=1 && echo keep >stopped/seed=1/model.safetensors

@@ -50,6 +50,22 @@ static void test_constants(void)
     }
 }
 
+// The same kernel made again is the one there is, as long as one of its users has not freed it.
+static void test_shared(void)
+{
+    struct gpu_kernel *first = make_add(gpu, 2), *other = make_add(gpu, 3), *again = make_add(gpu, 2);
+    CHECK(again == first && other != first);
+    gpu_kernel_free(gpu, first);
+    CHECK(result_of(again) == 121 && result_of(other) == 131);
+    gpu_kernel_free(gpu, again);
+    CHECK(result_of(other) == 131);
+    gpu_want_statistics(gpu, false);
+    again = make_add(gpu, 3); // without the texts it keeps it is another, where there are any
+    CHECK((again == other) == !gpu_info(gpu)->statistics);
+    gpu_kernel_free(gpu, again);
+    gpu_kernel_free(gpu, other);
+}
+
 static void test_statistics(void)
 {
     struct gpu_executable executables[GPU_MAX_EXECUTABLES];
@@ -207,6 +223,7 @@ int main(void)
     test_constants();
     test_shaders();
     test_statistics();
+    test_shared();
     CHECK(gpu_validation_messages(gpu) <= 0);
     gpu_close(gpu);
     return test_end();
