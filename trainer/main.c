@@ -41,6 +41,11 @@ const struct command commands[] = {
         "pumice generate --model runs/demo --prompt \"What is 3 + 4?\"", command_generate},
     {"tokenize", "ids and training mask of rows or of a text", "--model MODEL (--text TEXT | --data FILE) [options]", NULL,
         "pumice tokenize --model runs/demo --text \"Hello\"", command_tokenize},
+    {"report", "runs side by side as one HTML page: tables and curves", "RUN... [options]",
+        "RUN is a run's output_dir, a sweep's, or a folder that holds runs; runs that are still going or were broken off are shown\n"
+        "as far as they went. Runs that differ in nothing but the seed are one setting: tables and curves show its mean and spread.\n"
+        "Curves are drawn by gnuplot; without it the page has its tables only.",
+        "pumice report runs/demo", command_report},
     {"bench", "speed of a training step, kernel by kernel, beside what the device can do", "[CONFIG] [options]",
         "Without a CONFIG the model is SmolLM2-135M's shapes with random weights, and a step is random tokens; with one, its\n"
         "model and the conversations of its first step.", "pumice bench --tokens 2048 --documents 16 --json > before.json",

@@ -85,7 +85,7 @@ static char *quiet_end(FILE *f)
 }
 
 static const char *const names[] = {"math", "a \"b\"\n", "general"};
-static const struct source_sum sums[] = {{3, 20, 50}, {0, 0, 0}, {1, 0, 0}};
+static const struct source_sum sums[] = {{3, 20, 50, 900}, {0, 0, 0, 0}, {1, 0, 0, 100}};
 
 static struct log_step a_step(uint64_t step)
 {
@@ -110,8 +110,8 @@ static struct log_step a_step(uint64_t step)
     "{\"step\":" #n                                                                                                    \
     ",\"stage\":\"general\",\"epoch\":0.1,\"loss\":2.3456788,\"grad_norm\":1.5,\"learning_rate\":2e-05,"               \
     "\"conversations\":4,\"tokens\":1000,\"trained_tokens\":20,\"seconds\":0.25,\"tokens_per_second\":4000,"           \
-    "\"sources\":{\"math\":{\"conversations\":3,\"trained_tokens\":20,\"loss\":2.5},"                                  \
-    "\"general\":{\"conversations\":1,\"trained_tokens\":0,\"loss\":null}},\"hash\":\"0123456789abcdef\"}"
+    "\"sources\":{\"math\":{\"conversations\":3,\"tokens\":900,\"trained_tokens\":20,\"loss\":2.5},"                                  \
+    "\"general\":{\"conversations\":1,\"tokens\":100,\"trained_tokens\":0,\"loss\":null}},\"hash\":\"0123456789abcdef\"}"
 
 static struct log *open_log(uint64_t keep, uint64_t first)
 {
@@ -150,7 +150,7 @@ static void test_lines(void)
         "{\"step\":2,\"stage\":\"two\\t\\\"\\\\\",\"epoch\":0.333333333333333,\"loss\":null,\"grad_norm\":null,"
         "\"learning_rate\":3.3333333333333333e-06,\"conversations\":4,\"tokens\":9007199254740992,"
         "\"trained_tokens\":20,\"seconds\":0,\"tokens_per_second\":null,\"sources\":{\"math\":{"
-        "\"conversations\":3,\"trained_tokens\":20,\"loss\":2.5}},\"loss_scale\":16777216,\"hash\":\"ffffffffffffffff\","
+        "\"conversations\":3,\"tokens\":900,\"trained_tokens\":20,\"loss\":2.5}},\"loss_scale\":16777216,\"hash\":\"ffffffffffffffff\","
         "\"skipped\":true}";
     cJSON *json = json_read_text("line", log_last(l), strlen(log_last(l)), &e);
     CHECK_SAY(json != NULL, "%s", e.text);

@@ -15,6 +15,7 @@ int command_score(const struct command *c, int argc, char **argv);
 int command_generate(const struct command *c, int argc, char **argv);
 int command_kernels(const struct command *c, int argc, char **argv);
 int command_tokenize(const struct command *c, int argc, char **argv);
+int command_report(const struct command *c, int argc, char **argv);
 int command_bench(const struct command *c, int argc, char **argv);
 
 #endif

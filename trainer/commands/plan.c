@@ -4,6 +4,7 @@
 #include "commands/common.h"
 #include "commands/list.h"
 #include "graph/coopmat.h"
+#include "train/plan_file.h"
 #include "train/run.h"
 #include "train/tuning.h"
 
@@ -12,32 +13,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <string.h>
-
-static cJSON *stages_result(const struct dataset *d)
-{
-    cJSON *stages = cJSON_CreateArray();
-    for (size_t k = 0; k < d->stages.count; k++) {
-        const struct stage *s = &d->stages.stages[k];
-        cJSON *o = cJSON_CreateObject(), *sources = cJSON_CreateArray();
-        cJSON_AddStringToObject(o, "name", s->name);
-        cJSON_AddNumberToObject(o, "rows", s->row_count);
-        cJSON_AddNumberToObject(o, "steps_per_epoch", (double)s->steps_per_epoch);
-        cJSON_AddNumberToObject(o, "steps", (double)s->steps);
-        for (size_t i = 0; i < s->share_count; i++) {
-            const struct stage_share *share = &s->shares[i];
-            cJSON *p = cJSON_CreateObject();
-            cJSON_AddStringToObject(p, "name", share->name);
-            cJSON_AddNumberToObject(p, "available", share->available);
-            cJSON_AddNumberToObject(p, "rows", share->rows);
-            cJSON_AddNumberToObject(p, "tokens", (double)share->tokens);
-            cJSON_AddNumberToObject(p, "trained_tokens", (double)share->trained_tokens);
-            cJSON_AddItemToArray(sources, p);
-        }
-        cJSON_AddItemToObject(o, "sources", sources);
-        cJSON_AddItemToArray(stages, o);
-    }
-    return stages;
-}
 
 static void print_stages(const struct dataset *d)
 {
@@ -131,7 +106,7 @@ int command_plan(const struct command *c, int argc, char **argv)
         const struct memory_sum *m = &blueprint.memory;
         if (json) {
             cJSON *out = cJSON_CreateObject();
-            cJSON_AddItemToObject(out, "stages", stages_result(&data));
+            cJSON_AddItemToObject(out, "stages", plan_stages_json(&config, &data.stages));
             cJSON_AddNumberToObject(out, "parameters", (double)blueprint.layout.parameters);
             cJSON_AddNumberToObject(out, "trainable", (double)blueprint.layout.trainable);
             cJSON_AddNumberToObject(out, "micro_batch_tokens", blueprint.options.budget);

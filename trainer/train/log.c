@@ -101,8 +101,8 @@ static void add_step(struct text *t, const struct log_step *s)
         if (!first) text_print(t, ",");
         first = false;
         add_string(t, s->source_names[i]);
-        text_print(t, ":{\"conversations\":%" PRIu32 ",\"trained_tokens\":%" PRIu64 ",\"loss\":", sum->conversations,
-            sum->trained);
+        text_print(t, ":{\"conversations\":%" PRIu32 ",\"tokens\":%" PRIu64 ",\"trained_tokens\":%" PRIu64 ",\"loss\":",
+            sum->conversations, sum->tokens, sum->trained);
         add_number(t, (double)(float)mean(sum));
         text_print(t, "}");
     }

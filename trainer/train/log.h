@@ -4,7 +4,7 @@
 //
 // log.jsonl has a JSON object a line. A step:
 //   {"step","stage","epoch","loss","grad_norm","learning_rate","conversations","tokens","trained_tokens","seconds",
-//    "tokens_per_second","sources":{"math":{"conversations","trained_tokens","loss"}},"hash"}
+//    "tokens_per_second","sources":{"math":{"conversations","tokens","trained_tokens","loss"}},"hash"}
 // and "loss_scale" before "hash" where the loss is scaled (loss and grad_norm are not), "skipped":true when the optimizer
 // left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score"}}},
 // without "score" where no metric was asked for. Numbers that are not finite are null. loss and grad_norm have the

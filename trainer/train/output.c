@@ -115,3 +115,14 @@ void output_close(struct output *o)
     if (o->lock >= 0) close(o->lock); // the file stays: removing it would let two processes hold two of them
     free(o);
 }
+
+bool output_in_use(const char *folder)
+{
+    char *path = path_join(folder, OUTPUT_LOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    // A shared lock is refused by a holder, and by no one else who asks this; it is given back at once.
+    bool used = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) close(fd);
+    free(path);
+    return used;
+}

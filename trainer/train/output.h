@@ -4,6 +4,7 @@
 //
 //   .lock                 held by the process that trains; says which one
 //   OUTPUT_CONFIG         the config as the run understood it
+//   OUTPUT_PLAN           what it is going to do, and on what (run.c)
 //   OUTPUT_LOG            a line a step (log.h)
 //   OUTPUT_EVENTS/        TensorBoard's copy of it
 //   checkpoint-<step>/    all that is needed to go on (checkpoint.h)
@@ -17,6 +18,7 @@
 
 #define OUTPUT_LOCK ".lock"
 #define OUTPUT_CONFIG "pumice_config.json"
+#define OUTPUT_PLAN "pumice_plan.json"
 #define OUTPUT_LOG "log.jsonl"
 #define OUTPUT_EVENTS "runs"
 
@@ -41,5 +43,7 @@ struct output;
 // run starts afresh. NULL with the reason, which names the process that holds the folder if one does.
 struct output *output_open(const char *folder, bool resume, bool *resumable, struct error *e);
 void output_close(struct output *o); // NULL is fine
+// Whether a process holds the folder now. Changes nothing in it.
+bool output_in_use(const char *folder);
 
 #endif

@@ -7,6 +7,7 @@
 #include "train/log.h"
 #include "train/outcome.h"
 #include "train/output.h"
+#include "train/plan_file.h"
 #include "train/schedule.h"
 #include "train/tuning.h"
 
@@ -66,6 +67,7 @@ static int write_manifests(struct run *r, bool resumed, struct error *e)
     free(r->state.digests);
     r->state.digests = digests;
     r->state.digest_count = count;
+    if (status == 0) status = plan_save(r->config, &r->data.stages, &r->state, e);
     return status;
 }
 

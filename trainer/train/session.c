@@ -315,6 +315,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
         out->trained += trained;
         sources[items[i].source].conversations++;
         sources[items[i].source].trained += trained;
+        sources[items[i].source].tokens += items[i].tokens;
     }
     struct pack pack;
     pack_make(&pack, lengths, count, budget, settings->packing);

@@ -75,6 +75,7 @@ struct source_sum {
     uint32_t conversations;
     uint64_t trained;
     double loss; // sum over its trained tokens
+    uint64_t tokens;
 };
 struct step_outcome {
     float loss, grad_norm; // token mean before the update; norm before clipping

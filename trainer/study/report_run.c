@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+//
+// report_run.c: one run's folder, read without touching it.
+#include "study/report.h"
+
+#include "formats/json_file.h"
+#include "train/output.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void note(struct report_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct report_run *run, const char *format, ...)
+{
+    char sentence[1400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    char *all = run->notes ? mem_format("%s\n%s", run->notes, sentence) : mem_string(sentence);
+    free(run->notes);
+    run->notes = all;
+}
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+// A number, or NAN: the log writes null for what is not finite.
+static double number(const cJSON *object, const char *name)
+{
+    const cJSON *item = member(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+}
+
+// A count; 0 for what is none.
+static uint64_t count_of(const cJSON *object, const char *name)
+{
+    double x = number(object, name);
+    return x >= 0 && x <= 0x1p53 ? (uint64_t)x : 0;
+}
+
+static char *word(const cJSON *object, const char *name)
+{
+    const cJSON *item = member(object, name);
+    return cJSON_IsString(item) ? mem_string(item->valuestring) : NULL;
+}
+
+uint32_t report_name(struct report_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->names[i], name) == 0) return (uint32_t)i;
+    GROW(names->names, names->count, names->capacity);
+    names->names[names->count] = mem_string(name);
+    return (uint32_t)names->count++;
+}
+
+static uint32_t stage_of(struct report_run *run, const char *name)
+{
+    for (size_t i = 0; i < run->stage_count; i++)
+        if (strcmp(run->stages[i].name, name) == 0) return (uint32_t)i;
+    GROW(run->stages, run->stage_count, run->stage_capacity);
+    run->stages[run->stage_count] = (struct report_stage){.name = mem_string(name)};
+    return (uint32_t)run->stage_count++;
+}
+
+static struct report_share *share_of(struct report_stage *stage, uint32_t source)
+{
+    for (size_t i = 0; i < stage->share_count; i++)
+        if (stage->shares[i].source == source) return &stage->shares[i];
+    stage->shares = mem_resize(stage->shares, (stage->share_count + 1) * sizeof *stage->shares);
+    stage->shares[stage->share_count] = (struct report_share){.source = source};
+    return &stage->shares[stage->share_count++];
+}
+
+// ---- the config and the plan -------------------------------------------------------------------------------------
+
+static void read_config(struct report_run *run)
+{
+    char *path = path_join(run->folder, OUTPUT_CONFIG);
+    struct file_map f;
+    struct error e = {0};
+    if (file_map(&f, path, &e) == 0) {
+        run->config_text = mem_string_n((const char *)f.data, f.bytes);
+        run->config_hash = fnv1a(FNV_START, f.data, f.bytes);
+        run->config = json_read_text(path, (const char *)f.data, f.bytes, &e);
+        if (run->config && !cJSON_IsObject(run->config)) {
+            error_set(&e, "%s: is not an object", path);
+            cJSON_Delete(run->config);
+            run->config = NULL;
+        }
+        file_unmap(&f);
+    }
+    if (!run->config) note(run, "%s; what it was to do is not known", e.text);
+    free(path);
+}
+
+static void read_plan(struct report_run *run, struct report *r)
+{
+    char *path = path_join(run->folder, OUTPUT_PLAN);
+    struct error e = {0};
+    cJSON *plan = file_exists(path) ? json_read_file(path, &e) : NULL;
+    if (e.text[0]) note(run, "%s", e.text);
+    else if (!plan) note(run, "%s: is not there; steps and shares asked for are not known", path);
+    const cJSON *stage, *source;
+    cJSON_ArrayForEach(stage, member(plan, "stages"))
+    {
+        const cJSON *name = member(stage, "name");
+        if (!cJSON_IsString(name)) continue;
+        uint32_t index = stage_of(run, name->valuestring);
+        struct report_stage *s = &run->stages[index];
+        s->rows = count_of(stage, "rows");
+        s->steps = count_of(stage, "steps");
+        run->total_steps += s->steps;
+        run->planned = true;
+        cJSON_ArrayForEach(source, member(stage, "sources"))
+        {
+            const cJSON *source_name = member(source, "name");
+            if (!cJSON_IsString(source_name)) continue;
+            struct report_share *share = share_of(s, report_name(&r->sources, source_name->valuestring));
+            share->asked_rows = count_of(source, "rows");
+            share->asked_tokens = count_of(source, "tokens");
+            share->asked_trained = count_of(source, "trained_tokens");
+        }
+    }
+    run->device = word(plan, "device");
+    run->driver = word(plan, "driver");
+    run->precision = word(plan, "precision");
+    run->products = word(plan, "matmul_precision");
+    cJSON_Delete(plan);
+    free(path);
+}
+
+// The digest that a checkpoint keeps of it (stages_manifest): that of the file.
+static void read_manifests(struct report_run *run)
+{
+    for (size_t i = 0; i < run->stage_count; i++) {
+        struct report_stage *s = &run->stages[i];
+        char *path = mem_format("%s/manifest-%zu-%s.jsonl", run->folder, i + 1, s->name);
+        struct file_map f;
+        if (file_exists(path) && file_map(&f, path, NULL) == 0) {
+            s->manifest = fnv1a(FNV_START, f.data, f.bytes);
+            s->has_manifest = true;
+            file_unmap(&f);
+        }
+        free(path);
+    }
+}
+
+// ---- the log -----------------------------------------------------------------------------------------------------
+
+static void read_parts(struct report_run *run, struct report *r, struct report_step *step, const cJSON *sources)
+{
+    const cJSON *item;
+    step->first_part = run->part_count;
+    cJSON_ArrayForEach(item, sources)
+    {
+        GROW(run->parts, run->part_count, run->part_capacity);
+        struct report_part *part = &run->parts[run->part_count++];
+        *part = (struct report_part){.source = report_name(&r->sources, item->string),
+            .conversations = count_of(item, "conversations"),
+            .tokens = count_of(item, "tokens"),
+            .trained = count_of(item, "trained_tokens"),
+            .loss = number(item, "loss")};
+        struct report_share *share = share_of(&run->stages[step->stage], part->source);
+        share->rows += part->conversations;
+        share->tokens += part->tokens;
+        share->trained += part->trained;
+        step->part_count++;
+    }
+}
+
+// A step's line. False: it is none, or does not come after the one before.
+static bool read_step(struct report_run *run, struct report *r, const cJSON *line, const char *stage, uint64_t at)
+{
+    if (run->step_count && run->steps[run->step_count - 1].step >= at) return false;
+    GROW(run->steps, run->step_count, run->step_capacity);
+    struct report_step *step = &run->steps[run->step_count++];
+    *step = (struct report_step){.step = at,
+        .stage = stage_of(run, stage),
+        .loss = number(line, "loss"),
+        .norm = number(line, "grad_norm"),
+        .rate = number(line, "learning_rate"),
+        .seconds = number(line, "seconds"),
+        .tokens = count_of(line, "tokens"),
+        .trained = count_of(line, "trained_tokens"),
+        .skipped = cJSON_IsTrue(member(line, "skipped"))};
+    read_parts(run, r, step, member(line, "sources"));
+    struct report_stage *s = &run->stages[step->stage];
+    if (!s->first) s->first = at;
+    s->last = at;
+    run->tokens += step->tokens;
+    run->trained += step->trained;
+    run->skipped += step->skipped;
+    if (isfinite(step->seconds)) run->seconds += step->seconds;
+    const cJSON *hash = member(line, "hash");
+    if (cJSON_IsString(hash)) snprintf(run->hash, sizeof run->hash, "%s", hash->valuestring);
+    return true;
+}
+
+static bool read_eval(struct report_run *run, struct report *r, const cJSON *evals, const char *stage, uint64_t at)
+{
+    if (run->eval_count && run->evals[run->eval_count - 1].step >= at) return false;
+    GROW(run->evals, run->eval_count, run->eval_capacity);
+    struct report_eval *eval = &run->evals[run->eval_count++];
+    *eval = (struct report_eval){.step = at, .stage = stage_of(run, stage), .first_mark = run->mark_count};
+    const cJSON *item;
+    cJSON_ArrayForEach(item, evals)
+    {
+        GROW(run->marks, run->mark_count, run->mark_capacity);
+        run->marks[run->mark_count++] = (struct report_mark){.ability = report_name(&r->abilities, item->string),
+            .loss = number(item, "loss"),
+            .score = number(item, "score"),
+            .chance = number(item, "chance")};
+        eval->mark_count++;
+    }
+    return true;
+}
+
+static bool read_line(struct report_run *run, struct report *r, const cJSON *line)
+{
+    const cJSON *step = member(line, "step"), *stage = member(line, "stage"), *eval = member(line, "eval");
+    if (!cJSON_IsNumber(step) || step->valuedouble < 0 || step->valuedouble > 0x1p53 || !cJSON_IsString(stage))
+        return false;
+    uint64_t at = (uint64_t)step->valuedouble;
+    if (eval) return cJSON_IsObject(eval) && read_eval(run, r, eval, stage->valuestring, at);
+    return at > 0 && read_step(run, r, line, stage->valuestring, at);
+}
+
+static void read_log(struct report_run *run, struct report *r)
+{
+    char *path = path_join(run->folder, OUTPUT_LOG);
+    struct file_map f;
+    struct error e = {0};
+    size_t at = 0, bad = 0, lines = 0, first_bad = 0;
+    if (!file_exists(path) || file_map(&f, path, &e) != 0) {
+        note(run, "%s", e.text[0] ? e.text : "it has not begun: there is no " OUTPUT_LOG);
+        free(path);
+        return;
+    }
+    while (at < f.bytes) {
+        const char *text = (const char *)f.data + at, *end = memchr(text, '\n', f.bytes - at);
+        if (!end) {
+            note(run, "%s: ends with half a line, which is left out", path);
+            break;
+        }
+        size_t bytes = (size_t)(end - text);
+        lines++;
+        cJSON *line = json_read_text(path, text, bytes, NULL);
+        if ((!line || !read_line(run, r, line)) && !bad++) first_bad = lines;
+        cJSON_Delete(line);
+        at += bytes + 1;
+    }
+    if (bad)
+        note(run, "%s:%zu: is no line of a step or an evaluation in its place; %zu such line%s left out", path, first_bad,
+            bad, bad == 1 ? " is" : "s are");
+    if (!run->step_count) note(run, "it has made no step yet");
+    file_unmap(&f);
+    free(path);
+}
+
+// ---- the whole ---------------------------------------------------------------------------------------------------
+
+static void find_state(struct report_run *run)
+{
+    char *model = path_join(run->folder, "model.safetensors");
+    uint64_t last = run->step_count ? run->steps[run->step_count - 1].step : 0;
+    bool all = run->total_steps ? last >= run->total_steps : file_exists(model);
+    run->state = output_in_use(run->folder) ? REPORT_RUNNING : all ? REPORT_DONE : REPORT_STOPPED;
+    free(model);
+    if (run->state == REPORT_DONE) return;
+    const char *what = run->state == REPORT_RUNNING ? "is still going" : "was broken off or is not finished";
+    if (!run->total_steps) note(run, "it %s: %" PRIu64 " steps are there", what, last);
+    else note(run, "it %s: step %" PRIu64 " of %" PRIu64, what, last, run->total_steps);
+}
+
+bool report_is_run(const char *folder)
+{
+    char *config = path_join(folder, OUTPUT_CONFIG), *log = path_join(folder, OUTPUT_LOG);
+    bool is = file_exists(config) || file_exists(log);
+    free(config);
+    free(log);
+    return is;
+}
+
+void report_run_read(struct report_run *run, struct report *r, const char *folder)
+{
+    *run = (struct report_run){.folder = mem_string(folder), .group = REPORT_NONE};
+    read_config(run);
+    read_plan(run, r);
+    read_log(run, r);
+    read_manifests(run);
+    find_state(run);
+}
+
+void report_run_free(struct report_run *run)
+{
+    for (size_t i = 0; i < run->stage_count; i++) {
+        free(run->stages[i].name);
+        free(run->stages[i].shares);
+    }
+    free(run->stages);
+    free(run->steps);
+    free(run->parts);
+    free(run->evals);
+    free(run->marks);
+    cJSON_Delete(run->axes);
+    cJSON_Delete(run->config);
+    char *const texts[] = {run->name, run->folder, run->why, run->sweep, run->config_text, run->device, run->driver, run->precision,
+        run->products, run->notes};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
+    *run = (struct report_run){0};
+}
