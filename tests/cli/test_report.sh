@@ -23,7 +23,7 @@ says "one run" 0 "runs/dmt-1/report.html" "$pumice" report runs/dmt-1
 check "says nothing else" test ! -s err
 check "a whole page" grep -q '</html>' runs/dmt-1/report.html
 says "again: its own page is replaced" 0 "runs/dmt-1/report.html" "$pumice" report runs/dmt-1/
-cat runs/dmt-1/checkpoint-*/pumice_state.json | tr -d ' \n' | grep -o '"digests":\[[^]]*\]' >digests
+cat runs/dmt-1/checkpoint-*/pumice_state.json | tr -d '[:space:]' | grep -o '"digests":\[[^]]*\]' >digests
 "$pumice" report runs/dmt-1 --json >one.json 2>/dev/null
 for hash in $(sed 's/.*"manifests":\[\([^]]*\)\].*/\1/' one.json | grep -o '"hash":"[0-9a-f]*"' | cut -d: -f2); do
     check "the manifest's hash $hash is the checkpoint's" grep -qF "$hash" digests
@@ -33,11 +33,11 @@ done
 "$pumice" report runs --output all.html --json --title 'a & b' >all.json 2>all.err || { cat all.err; failed=1; }
 check "the title" grep -qF '<title>a &amp; b</title>' all.html
 check "two settings" grep -qF '"setting":"mixed_sequential"' all.json
-check "seeds make one setting" grep -qF '"setting":"dmt","ability":"math","so_far":false,"score":{"mean":' all.json
-check "over two runs" sh -c 'grep -o "\"setting\":\"dmt\",\"ability\":\"math\"[^}]*}" all.json | grep -qF "\"n\":2"'
+check "seeds make one setting" grep -qF '"setting":"dmt, k=1/4","ability":"math","so_far":false,"score":{"mean":' all.json
+check "over two runs" sh -c 'grep -o "\"setting\":\"dmt, k=1/4\",\"ability\":\"math\"[^}]*}" all.json | grep -qF "\"n\":2"'
 mean=$(for run in dmt-1 dmt-2; do grep '"eval"' runs/$run/log.jsonl | tail -n 1; done |
     sed 's/.*"code":{"loss":\([0-9.e+-]*\).*/\1/' | awk '{ s += $1 } END { printf "%.6f", s / NR }')
-got=$(grep -o '"setting":"dmt","ability":"code","so_far":false,"score":{[^}]*},"loss":{"mean":[0-9.e+-]*' all.json | sed 's/.*"mean"://' | awk '{ printf "%.6f", $1 }')
+got=$(grep -o '"setting":"dmt, k=1/4","ability":"code","so_far":false,"score":{[^}]*},"loss":{"mean":[0-9.e+-]*' all.json | sed 's/.*"mean"://' | awk '{ printf "%.6f", $1 }')
 [ "$mean" = "$got" ] || { echo "FAILED: the mean of the code losses is $mean, the report says $got"; failed=1; }
 for source in math code general; do
     tokens=$(grep '"stage":"general"' runs/dmt-2/log.jsonl | grep -o "\"$source\":{\"conversations\":[0-9]*,\"tokens\":[0-9]*" |

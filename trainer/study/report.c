@@ -200,7 +200,8 @@ static int add_folder(struct report *r, const char *given, bool alone, struct er
 // ---- groups ------------------------------------------------------------------------------------------------------
 
 // Of a config, what does not make two runs different in kind.
-static const char *const volatile_keys[] = {"seed", "output_dir", "device", "strict", "logging_steps", NULL};
+static const char *const volatile_keys[] = {
+    "seed", "output_dir", "device", "strict", "logging_steps", "save_strategy", "save_steps", "save_total_limit", NULL};
 
 static cJSON *essence(const cJSON *config)
 {

@@ -208,37 +208,67 @@ static void add_evals(struct picture *p, const struct report *r, size_t group, u
 {
     struct report_curve c;
     report_curve_evals(&c, r, group, ability, score);
-    for (size_t i = 0; i < c.count && score; i++) c.points[i].y *= 100, c.points[i].deviation *= 100;
+    for (size_t i = 0; i < c.count; i++) {
+        c.points[i].stage = 0; // what an ability does from one stage to the next is what one looks for: one line
+        if (score) c.points[i].y *= 100, c.points[i].deviation *= 100;
+    }
     picture_add(p, &c, color, true);
 }
 
 static const char *const score_label = "score, %", *const loss_label = "loss";
 
-static void eval_figure(struct report_figures *all, const struct report *r, size_t first, size_t count, bool score)
+// A name has one colour among sources and abilities.
+static unsigned ability_color(const struct report *r, size_t ability)
 {
-    const char *label = score ? score_label : loss_label;
-    struct report_figure *f = new_figure(all, FIGURE_EVALUATION,
-        part_title(score ? "Scores at evaluations" : "Losses at evaluations", first, count, r->group_count));
-    bool together = r->group_count == 1 && r->abilities.count <= PICTURE_COLORS;
-    if (together) {
-        struct picture *p = new_picture(f, mem_string(score ? "scores" : "losses"), "step", label);
-        for (size_t a = 0; a < r->abilities.count; a++) {
-            size_t before = p->series_count;
-            add_evals(p, r, 0, (uint32_t)a, score, (unsigned)a);
-            if (p->series_count > before) add_legend(f, (unsigned)a, r->abilities.names[a]);
-        }
-        add_rules(p, r, 0, 1);
+    size_t others = r->sources.count;
+    for (size_t a = 0; a <= ability; a++) {
+        size_t s = 0;
+        while (s < r->sources.count && strcmp(r->sources.names[s], r->abilities.names[a]) != 0) s++;
+        if (a == ability) return (unsigned)((s < r->sources.count ? s : others) % PICTURE_COLORS);
+        others += s == r->sources.count;
+    }
+    return 0;
+}
+
+// One setting: its abilities as lines.
+static void add_abilities(struct report_figure *f, const struct report *r, bool score)
+{
+    struct picture *p = new_picture(f, mem_string(score ? "scores" : "losses"), "step", score ? score_label : loss_label);
+    for (size_t a = 0; a < r->abilities.count; a++) add_evals(p, r, 0, (uint32_t)a, score, ability_color(r, a));
+    add_rules(p, r, 0, 1);
+    p->y_from_zero = score;
+    end_picture(f);
+}
+
+// More: a picture an ability, a line a setting.
+static void add_settings(struct report_figure *f, const struct report *r, size_t first, size_t count, bool score)
+{
+    for (size_t a = 0; a < r->abilities.count; a++) {
+        struct picture *p = new_picture(f, mem_string(r->abilities.names[a]), "step", score ? score_label : loss_label);
+        for (size_t g = 0; g < count; g++) add_evals(p, r, first + g, (uint32_t)a, score, (unsigned)g);
+        add_rules(p, r, first, count);
         p->y_from_zero = score;
         end_picture(f);
+    }
+}
+
+static bool few_abilities(const struct report *r)
+{
+    return r->group_count == 1 && r->sources.count + r->abilities.count <= PICTURE_COLORS;
+}
+
+static void eval_figure(struct report_figures *all, const struct report *r, size_t first, size_t count, bool score)
+{
+    bool together = few_abilities(r);
+    const char *title = together ? "Evaluations" : score ? "Scores at evaluations" : "Losses at evaluations";
+    struct report_figure *f = new_figure(all, FIGURE_EVALUATION, part_title(title, first, count, r->group_count));
+    if (together) {
+        for (size_t a = 0; a < r->abilities.count; a++) add_legend(f, ability_color(r, a), r->abilities.names[a]);
+        add_abilities(f, r, true);
+        add_abilities(f, r, false);
     } else {
         for (size_t g = 0; g < count && r->group_count > 1; g++) add_legend(f, (unsigned)g, r->groups[first + g].label);
-        for (size_t a = 0; a < r->abilities.count; a++) {
-            struct picture *p = new_picture(f, mem_string(r->abilities.names[a]), "step", label);
-            for (size_t g = 0; g < count; g++) add_evals(p, r, first + g, (uint32_t)a, score, (unsigned)g);
-            add_rules(p, r, first, count);
-            p->y_from_zero = score;
-            end_picture(f);
-        }
+        add_settings(f, r, first, count, score);
     }
     say_how(f, r, first, count, 1);
     end_figure(all);
@@ -336,7 +366,7 @@ void report_figures_make(struct report_figures *f, const struct report *r, const
     *f = (struct report_figures){0};
     for (size_t g = 0; g < r->group_count; g += PICTURE_COLORS)
         training_figure(f, r, g, part_size(g, r->group_count));
-    for (int score = 1; score >= 0; score--)
+    for (int score = 1; score >= (few_abilities(r) ? 1 : 0); score--) // one figure has both where they are few
         for (size_t g = 0; g < r->group_count; g += PICTURE_COLORS)
             eval_figure(f, r, g, part_size(g, r->group_count), score);
     for (enum report_axis axis = REPORT_K; axis <= REPORT_AMOUNT; axis++) {

@@ -17,13 +17,13 @@ static const char style[] =
     "p.small,figcaption,summary,.legend{font-size:.875em;color:#444}\n"
     "nav{display:flex;flex-wrap:wrap;gap:.2em 1em;margin:.8em 0}\n"
     "a{color:#0b5394}\n"
-    ".box{overflow-x:auto;margin:.6em 0;border:1px solid #e2e2e2;border-radius:4px}\n"
+    ".box{overflow-x:auto;width:fit-content;max-width:100%;margin:.6em 0;border:1px solid #e2e2e2;border-radius:4px}\n"
     "table{border-collapse:collapse;font-size:.875em;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid #ececec}\n"
     "th{font-weight:600;background:#f6f6f6}\n"
     "tr:last-child>*{border-bottom:0}\n"
     "th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff;max-width:15em;"
-    "white-space:normal;overflow-wrap:anywhere;min-width:6em}\n"
+    "white-space:normal;overflow-wrap:anywhere;min-width:8.5em}\n"
     "thead th:first-child{background:#f6f6f6}\n"
     "td.text,th.text{text-align:left}\n"
     ".best{font-weight:700}\n"
@@ -296,6 +296,7 @@ static void line_table(struct text *out, const struct report *r, const struct re
     const struct report_line *lines, size_t count, enum report_axis axis)
 {
     enum column column = t->any_score ? COLUMN_SCORE : COLUMN_LOSS;
+    add(out, t->any_score ? "<h3>Score, %</h3>\n" : "<h3>Loss</h3>\n");
     begin_table(out);
     text_print(out, "%s<th>%s</th>", count > 1 ? "<th>setting</th>" : "", axis == REPORT_K ? "k" : "rows");
     add_ability_heads(out, r, t, column);
@@ -315,8 +316,6 @@ static void line_table(struct text *out, const struct report *r, const struct re
             add(out, "</tr>\n");
         }
     end_table(out);
-    if (t->any_score) add(out, "<p class=\"small\">Score, %.</p>\n");
-    else add(out, "<p class=\"small\">Loss.</p>\n");
 }
 
 static void add_lines(struct text *out, const struct report *r, const struct report_tables *t,

@@ -56,21 +56,35 @@ static bool has_deviations(const struct picture *p, const struct picture_series 
     return false;
 }
 
-// The points as a block of data: $d<index>, and those with a deviation as $e<index>.
-static void add_data(struct text *t, const struct picture *p, size_t index)
+// Whether the line breaks between two points, one after the other.
+static bool breaks(const struct report_point *a, const struct report_point *b)
+{
+    return !a || !b || a->stage != b->stage;
+}
+
+// Blocks of data: $d<index> the points, broken into lines; $e<index> those with a deviation; $p<index> those that are
+// alone between two breaks, which a line would not show. Returns whether there are any of the last kind.
+static bool add_data(struct text *t, const struct picture *p, size_t index)
 {
     const struct picture_series *s = &p->series[index];
     const struct report_point *before = NULL;
+    struct text alone = {0};
     text_print(t, "$d%zu <<END\n", index);
     for (size_t i = 0; i < s->curve.count; i++) {
-        const struct report_point *point = &s->curve.points[i];
+        const struct report_point *point = &s->curve.points[i], *after = NULL;
         if (!shown(p, point)) continue;
-        if (before && before->stage != point->stage) text_print(t, "\n");
+        for (size_t k = i + 1; k < s->curve.count && !after; k++)
+            if (shown(p, &s->curve.points[k])) after = &s->curve.points[k];
+        if (before && breaks(before, point)) text_print(t, "\n");
         text_print(t, "%.7g %.7g\n", point->x, point->y);
+        if (breaks(before, point) && breaks(point, after)) text_print(&alone, "%.7g %.7g\n", point->x, point->y);
         before = point;
     }
     text_print(t, "END\n");
-    if (!has_deviations(p, s)) return;
+    bool any = alone.bytes > 0;
+    if (any) text_print(t, "$p%zu <<END\n%sEND\n", index, alone.data);
+    text_free(&alone);
+    if (!has_deviations(p, s)) return any;
     text_print(t, "$e%zu <<END\n", index);
     for (size_t i = 0; i < s->curve.count; i++) {
         const struct report_point *point = &s->curve.points[i];
@@ -78,11 +92,12 @@ static void add_data(struct text *t, const struct picture *p, size_t index)
             text_print(t, "%.7g %.7g %.7g\n", point->x, point->y, point->deviation);
     }
     text_print(t, "END\n");
+    return any;
 }
 
 static void add_axes(struct text *t, const struct picture *p)
 {
-    text_print(t, "set xlabel '%s'\nset ylabel '%s'\n", p->x_label, p->y_label);
+    text_print(t, "set xlabel '%s' offset 0,0.4\nset ylabel '%s'\n", p->x_label, p->y_label);
     if (p->y_log) text_print(t, "set logscale y\n");
     if (p->y_from_zero) text_print(t, "set yrange [0:*]\n");
     double least = INFINITY, most = -INFINITY;
@@ -114,22 +129,27 @@ static void add_script(struct text *t, const struct picture *p, size_t number)
     text_print(t,
         "reset\nset terminal svg size %d,%d dynamic font 'sans-serif,13' name 'picture%zu'\nset output\n"
         "set border 3 lc rgb '#888888'\nset grid ytics lt 1 lw 1 lc rgb '#e4e4e4'\n"
-        "set tics nomirror out textcolor rgb '#333333'\nset xtics autofreq rangelimited\nunset key\n"
-        "set format '%%g'\nset errorbars 1.2\n",
+        "set tics nomirror out textcolor rgb '#333333'\nunset key\n"
+        "set format '%%g'\nset tics scale 0.6\n",
         WIDTH, HEIGHT, number);
     add_axes(t, p);
-    for (size_t i = 0; i < p->series_count; i++) add_data(t, p, i);
-    text_print(t, "plot ");
-    if (isfinite(p->level)) text_print(t, "%.7g with lines notitle lw 1.2 dt 2 lc rgb '#808080', ", p->level);
+    struct text plots = {0};
+    if (isfinite(p->level)) text_print(&plots, ", %.7g notitle with lines lw 1.2 dt 2 lc rgb '#808080'", p->level);
     for (size_t i = 0; i < p->series_count; i++) {
         const struct picture_series *s = &p->series[i];
         const char *color = picture_colors[s->color];
+        bool alone = add_data(t, p, i);
+        // Bars as vectors: gnuplot's own error bars blank out what is around their points.
         if (has_deviations(p, s))
-            text_print(t, "$e%zu using 1:2:3 with yerrorbars notitle pt 7 ps 0.1 lw 1 lc rgb '%s', ", i, color);
-        // A source that is seldom there has single points: a line alone would not show them.
-        text_print(t, "$d%zu using 1:2 with linespoints notitle pt 7 ps %s lw 1.7 lc rgb '%s'%s", i,
-            s->marks ? "0.6" : "0.2", color, i + 1 < p->series_count ? ", " : "\n");
+            text_print(&plots,
+                ", $e%zu using 1:($2-$3):(0):(2*$3) notitle with vectors heads size screen 0.008,90 lw 1 lc rgb '%s'", i,
+                color);
+        text_print(&plots, ", $d%zu using 1:2 notitle with %s lw 1.7 lc rgb '%s'", i,
+            s->marks ? "linespoints pt 7 ps 0.6" : "lines", color);
+        if (alone && !s->marks) text_print(&plots, ", $p%zu using 1:2 notitle with points pt 7 ps 0.3 lc rgb '%s'", i, color);
     }
+    text_print(t, "plot %s\n", plots.data + 2);
+    text_free(&plots);
     text_print(t, "unset output\n");
 }
 
