@@ -54,10 +54,12 @@ static void test_words(void)
         text_free(&t);
     }
     cJSON *config = cJSON_Parse("{\"strategy\":\"dmt\",\"dmt_k\":0.0625,\"learning_rate\":2e-5,"
-                                "\"model_name_or_path\":\"/a/b.gguf\",\"stages.0.mix.math\":0.5,\"packing\":false}");
+                                "\"model_name_or_path\":\"/a/b.gguf\",\"stages.0.mix.math\":0.5,\"packing\":false,"
+                                "\"sources.math.path\":[\"/a/c.jsonl\",\"d.jsonl\"],\"lora_target\":[]}");
     struct text t = {0};
     for (const cJSON *item = config->child; item; item = item->next) report_setting(&t, item->string, item);
-    CHECK_STRING(t.data, "dmt, k=1/16, learning_rate=2e-05, b.gguf, stages.0.mix.math=1/2, packing=false");
+    CHECK_STRING(t.data, "dmt, k=1/16, learning_rate=2e-05, b.gguf, stages.0.mix.math=1/2, packing=false, "
+                         "c.jsonl+d.jsonl, lora_target=[]");
     text_free(&t);
     cJSON_Delete(config);
 }
@@ -111,6 +113,28 @@ static void test_run(void)
         "%s", run->notes ? run->notes : "nothing");
     report_free(&r);
     free(folder);
+}
+
+// A run that has no plan: its stages, steps and rows are those of its manifests.
+static void test_unplanned(void)
+{
+    char *folder = at("unplanned"), *plan = at("unplanned/pumice_plan.json");
+    struct report r;
+    struct error e;
+    fake_run(folder, &(struct fake_run){"dmt", 0.25, 1, 2, 8, 0.75, 0.5});
+    CHECK(unlink(plan) == 0);
+    put(folder, "manifest-1-one.jsonl", "{\"step\":0,\"epoch\":0,\"source\":\"math\"}\n{\"step\":1,\"epoch\":1,\"source\":\"math\"}\n");
+    put(folder, "manifest-2-two.jsonl", "{\"step\":2,\"epoch\":0,\"source\":\"math\"}\n{\"step\":2,\"epoch\":0,\"source\":\"a<b\"}\n"
+                                          "{\"step\":3,\"epoch\":0,\"source\":\"math\"}\n{\"step\":9,\"epoch\":1,\"source\":\"math\"}\n");
+    CHECK(read_all(&r, &e, (const char *const[]){"unplanned"}, 1) == 0);
+    const struct report_run *run = &r.runs[0];
+    CHECK(!run->planned && run->staged && run->total_steps == 10 && run->state == REPORT_STOPPED && r.groups[0].rows == 3);
+    CHECK(run->stages[0].steps == 2 && run->stages[0].rows == 1 && run->stages[1].steps == 8);
+    CHECK_STRING(run->stages[1].name, "two");
+    CHECK(run->stages[1].share_count == 2 && run->stages[1].shares[0].asked_rows == 2);
+    report_free(&r);
+    free(folder);
+    free(plan);
 }
 
 static void test_forgotten(void)
@@ -399,6 +423,7 @@ int main(void)
     test_spread();
     test_words();
     test_run();
+    test_unplanned();
     test_forgotten();
     test_groups();
     test_lines();

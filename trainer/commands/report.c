@@ -26,14 +26,14 @@ static int check_replaced(const char *path, struct error *e)
     return ours ? 0 : error_set(e, "%s: is there and is no report of ours; move it away, or choose another --output", path);
 }
 
-// The last part of a path without its last slashes: what a page of one folder is called.
-static char *last_part(const char *folder)
+// What a folder is called, "." too.
+static char *folder_name(const char *folder)
 {
-    size_t end = strlen(folder);
-    while (end > 1 && folder[end - 1] == '/') end--;
-    size_t begin = end;
-    while (begin > 0 && folder[begin - 1] != '/') begin--;
-    return mem_string_n(folder + begin, end - begin);
+    char *full = realpath(folder, NULL);
+    const char *slash = full ? strrchr(full, '/') : NULL;
+    char *name = mem_string(slash && slash[1] ? slash + 1 : folder);
+    free(full);
+    return name;
 }
 
 static void say_notes(const char *who, const char *notes)
@@ -87,7 +87,7 @@ int command_report(const struct command *c, int argc, char **argv)
     if (status >= 0) return free(folders), status;
 
     struct error e = {0};
-    char *name = last_part(folders[0]);
+    char *name = folder_name(folders[0]);
     char *own_title = count == 1 ? mem_format("pumice: %s", name) : mem_string("pumice: runs side by side");
     char *own_output = path_join(folders[0], "report.html");
     int failed = make(folders, count, output ? output : own_output, title ? title : own_title, json, &e);

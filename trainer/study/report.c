@@ -48,14 +48,33 @@ void report_fraction(struct text *t, double x)
     text_print(t, "%s", digits);
 }
 
+// A path says most with its last part.
+static void add_word(struct text *t, const char *s)
+{
+    const char *slash = strrchr(s, '/');
+    text_print(t, "%s", slash && slash[1] ? slash + 1 : s);
+}
+
+static bool is_words(const cJSON *value)
+{
+    if (!cJSON_IsArray(value) || !value->child) return false;
+    for (const cJSON *item = value->child; item; item = item->next)
+        if (!cJSON_IsString(item)) return false;
+    return true;
+}
+
 void report_setting(struct text *t, const char *key, const cJSON *value)
 {
     const char *name = strrchr(key, '.');
     name = strncmp(key, "sources.", 8) == 0 || strncmp(key, "stages.", 7) == 0 || !name ? key : name + 1;
     if (t->bytes) text_print(t, ", ");
-    if (cJSON_IsString(value)) { // a path says most with its last part
-        const char *slash = strrchr(value->valuestring, '/');
-        text_print(t, "%s", slash && slash[1] ? slash + 1 : value->valuestring);
+    if (cJSON_IsString(value)) {
+        add_word(t, value->valuestring);
+    } else if (is_words(value)) {
+        for (const cJSON *item = value->child; item; item = item->next) {
+            if (item != value->child) text_print(t, "+");
+            add_word(t, item->valuestring);
+        }
     } else if (cJSON_IsNumber(value)) {
         text_print(t, "%s=", strcmp(name, "dmt_k") == 0 ? "k" : name);
         if (strcmp(name, "dmt_k") == 0 || strstr(name, ".mix.")) report_fraction(t, value->valuedouble);
@@ -277,7 +296,7 @@ static void new_group(struct report *r, const struct report_run *run)
     GROW(r->groups, r->group_count, r->group_capacity);
     struct report_group *g = &r->groups[r->group_count++];
     *g = (struct report_group){.k = NAN};
-    if (run->planned) g->rows = run->stages[run->stage_count - 1].rows;
+    if (run->staged) g->rows = run->stages[run->stage_count - 1].rows;
     if (!run->config) return;
     g->k = k_of(run->config);
     if (!isnan(g->k)) g->k_series = k_series(run->config);

@@ -52,12 +52,12 @@ struct report_eval {
 // What a stage was planned to take from a source in an epoch, and what an epoch's share came to in the steps done.
 struct report_share {
     uint32_t source;
-    uint64_t asked_rows, asked_tokens, asked_trained; // of the plan; 0 without one
+    uint64_t asked_rows, asked_tokens, asked_trained; // of the plan; the rows of the manifest without one
     uint64_t rows, tokens, trained;                   // of the log, over all epochs so far
 };
 struct report_stage {
     char *name;
-    uint64_t rows, steps; // of the plan: rows an epoch, steps; 0 without one
+    uint64_t rows, steps; // rows an epoch, steps; 0: not known
     uint64_t first, last; // steps logged; 0: none
     uint64_t manifest;    // FNV-1a 64 of its manifest
     bool has_manifest;
@@ -66,7 +66,7 @@ struct report_stage {
 };
 
 enum report_state {
-    REPORT_DONE,    // every step of the plan is in the log; without a plan: the final model is there
+    REPORT_DONE,    // every step there is to be is in the log; where that is not known: the final model is there
     REPORT_RUNNING, // a process holds the folder's lock
     REPORT_STOPPED, // neither: interrupted, killed or failed
 };
@@ -82,11 +82,12 @@ struct report_run {
     char *config_text;   // the file as it is, ended by 0; NULL
     uint64_t config_hash; // FNV-1a 64 of it
     char *device, *driver, *precision, *products; // NULL: not known
-    uint64_t total_steps;                         // of the plan; 0: not known
+    uint64_t total_steps;                         // of all stages; 0: not known
     char hash[17];                                // of the last step; "": none
     struct report_stage *stages;                  // (stage_count)
     size_t stage_count, stage_capacity;
-    bool planned; // stages are those of a plan: the last one is the run's last
+    bool planned; // there is a plan: tokens asked for are known
+    bool staged;  // by the plan or the manifests: all stages are known, their steps and rows
     struct report_step *steps; // (step_count), ascending
     size_t step_count, step_capacity;
     struct report_part *parts;

@@ -48,7 +48,7 @@ static void add_run(cJSON *list, const struct report *r, const struct report_run
     cJSON_AddStringToObject(o, "state", run->why ? "failed" : states[run->state]);
     add_text(o, "why", run->why);
     cJSON_AddNumberToObject(o, "steps", run->step_count ? (double)run->steps[run->step_count - 1].step : 0);
-    add_number(o, "total_steps", run->planned ? (double)run->total_steps : (double)NAN);
+    add_number(o, "total_steps", run->staged ? (double)run->total_steps : (double)NAN);
     cJSON_AddNumberToObject(o, "skipped_steps", (double)run->skipped);
     cJSON_AddNumberToObject(o, "tokens", (double)run->tokens);
     cJSON_AddNumberToObject(o, "trained_tokens", (double)run->trained);
@@ -98,16 +98,10 @@ static void add_abilities(cJSON *tables, const struct report *r, const struct re
         }
 }
 
-static void add_counts(cJSON *o, const char *name, bool known, uint64_t rows, uint64_t tokens, uint64_t trained)
+static void add_known(cJSON *o, const char *name, bool known, uint64_t n)
 {
-    cJSON *inner = known ? cJSON_AddObjectToObject(o, name) : NULL;
-    if (!known) {
-        cJSON_AddNullToObject(o, name);
-        return;
-    }
-    cJSON_AddNumberToObject(inner, "rows", (double)rows);
-    cJSON_AddNumberToObject(inner, "tokens", (double)tokens);
-    cJSON_AddNumberToObject(inner, "trained_tokens", (double)trained);
+    if (known) cJSON_AddNumberToObject(o, name, (double)n);
+    else cJSON_AddNullToObject(o, name);
 }
 
 static void add_shares(cJSON *tables, const struct report *r)
@@ -122,9 +116,14 @@ static void add_shares(cJSON *tables, const struct report *r)
                 cJSON_AddStringToObject(o, "run", r->runs[i].name);
                 cJSON_AddStringToObject(o, "stage", stage->name);
                 cJSON_AddStringToObject(o, "source", r->sources.names[share->source]);
-                add_counts(
-                    o, "asked", r->runs[i].planned, share->asked_rows, share->asked_tokens, share->asked_trained);
-                add_counts(o, "realised", true, share->rows, share->tokens, share->trained);
+                cJSON *asked = cJSON_AddObjectToObject(o, "asked"), *realised;
+                add_known(asked, "rows", r->runs[i].staged, share->asked_rows);
+                add_known(asked, "tokens", r->runs[i].planned, share->asked_tokens);
+                add_known(asked, "trained_tokens", r->runs[i].planned, share->asked_trained);
+                realised = cJSON_AddObjectToObject(o, "realised");
+                add_known(realised, "rows", true, share->rows);
+                add_known(realised, "tokens", share->tokens || !share->trained, share->tokens);
+                add_known(realised, "trained_tokens", true, share->trained);
             }
         }
 }

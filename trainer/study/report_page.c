@@ -18,7 +18,7 @@ static const char style[] =
     "nav{display:flex;flex-wrap:wrap;gap:.2em 1em;margin:.8em 0}\n"
     "a{color:#0b5394}\n"
     ".box{overflow-x:auto;width:fit-content;max-width:100%;margin:.6em 0;border:1px solid #e2e2e2;border-radius:4px}\n"
-    "table{border-collapse:collapse;font-size:.875em;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+    "table{border-collapse:separate;border-spacing:0;font-size:.875em;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid #ececec}\n"
     "th{font-weight:600;background:#f6f6f6}\n"
     "tr:last-child>*{border-bottom:0}\n"
@@ -308,6 +308,7 @@ static void line_table(struct text *out, const struct report *r, const struct re
             add(out, "<td>");
             if (axis == REPORT_K) report_fraction(out, g->k);
             else add_count(out, g->rows);
+            if (t->so_far[lines[i].groups[k]]) add(out, " <span class=\"note\">(so far)</span>");
             add(out, "</td>");
             for (size_t a = 0; a < r->abilities.count; a++)
                 if (shown(r, t, column, a))
@@ -375,7 +376,7 @@ static void share_rows(struct text *out, const struct report *r, const struct re
         add(out, "</td><td class=\"text\">");
         add_plain(out, r->sources.names[s->source]);
         add(out, "</td>");
-        add_count_cell(out, run->planned, s->asked_rows);
+        add_count_cell(out, run->staged, s->asked_rows);
         add_count_cell(out, run->planned, s->asked_tokens);
         add_percent_cell(out, s->asked_tokens, all.asked_tokens);
         add_count_cell(out, run->planned, s->asked_trained);
@@ -424,7 +425,7 @@ static void add_state(struct text *out, const struct report_run *run)
     }
     add(out, "</td><td>");
     add_count(out, run->step_count ? run->steps[run->step_count - 1].step : 0);
-    if (run->planned) {
+    if (run->staged) {
         add(out, " / ");
         add_count(out, run->total_steps);
     }
@@ -500,18 +501,13 @@ static void add_configs(struct text *out, const struct report *r)
     }
 }
 
-static void add_notes(struct text *out, const struct report *r, const struct report_figures *f)
+static void add_notes(struct text *out, const struct report *r)
 {
-    bool any = r->notes || f->problem.text[0];
+    bool any = r->notes != NULL;
     for (size_t i = 0; i < r->run_count; i++) any = any || r->runs[i].notes || r->runs[i].why;
     if (!any) return;
-    begin_section(out, "notes", "To be known");
+    begin_section(out, "notes", "Notes");
     add(out, "<ul class=\"notes\">\n");
-    if (f->problem.text[0]) {
-        add(out, "<li>There are no pictures: ");
-        add_plain(out, f->problem.text);
-        add(out, ". With it (Debian and Ubuntu: the package gnuplot-nox) this report has its curves.</li>\n");
-    }
     add_points(out, NULL, r->notes);
     for (size_t i = 0; i < r->run_count; i++) {
         const struct report_run *run = &r->runs[i];
@@ -527,7 +523,7 @@ static void add_notes(struct text *out, const struct report *r, const struct rep
 
 // ---- the page ----------------------------------------------------------------------------------------------------
 
-static void add_lead(struct text *out, const struct report *r)
+static void add_lead(struct text *out, const struct report *r, const struct report_figures *f)
 {
     size_t states[3] = {0}, failed = 0;
     char date[32] = "";
@@ -544,6 +540,10 @@ static void add_lead(struct text *out, const struct report *r)
     if (states[REPORT_STOPPED]) text_print(out, ", %zu stopped before the end", states[REPORT_STOPPED]);
     if (failed) text_print(out, " (%zu failed)", failed);
     text_print(out, ". Written by pumice, %s UTC.</p>\n", date);
+    if (!f->problem.text[0]) return;
+    add(out, "<p>There are no pictures: ");
+    add_plain(out, f->problem.text);
+    add(out, ". With gnuplot (Debian and Ubuntu: the package gnuplot-nox) a report has its curves.</p>\n");
 }
 
 static void add_link(struct text *out, bool there, const char *id, const char *word)
@@ -562,8 +562,7 @@ void report_page(struct text *out, const struct report *r, const struct report_t
     add_element(out, "title", NULL, title);
     text_print(out, "\n<style>\n%s</style>\n</head>\n<body>\n<main>\n", style);
     add_element(out, "h1", NULL, title);
-    add_lead(out, r);
-    add_notes(&sections, r, f);
+    add_lead(out, r, f);
     add_abilities(&sections, r, t);
     add_forgetting(&sections, r, t);
     add_lines(&sections, r, t, f, REPORT_K);
@@ -577,12 +576,13 @@ void report_page(struct text *out, const struct report *r, const struct report_t
         add_figures(&sections, f, FIGURE_TRAINING);
     }
     add_shares(&sections, r);
+    add_notes(&sections, r);
     add_runs(&sections, r);
     add_configs(&sections, r);
     add(out, "<nav>");
     static const char *const links[][2] = {{"abilities", "Abilities"}, {"forgetting", "Forgetting"}, {"k", "k"},
         {"growth", "Growth"}, {"evaluation", "Evaluation"}, {"training", "Training"}, {"shares", "Shares"},
-        {"runs", "Runs"}, {"configs", "Configs"}, {"notes", "Notes"}};
+        {"notes", "Notes"}, {"runs", "Runs"}, {"configs", "Configs"}};
     for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
         char mark[64];
         snprintf(mark, sizeof mark, "<h2 id=\"%s\">", links[i][0]);

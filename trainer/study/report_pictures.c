@@ -128,7 +128,7 @@ static void add_script(struct text *t, const struct picture *p, size_t number)
 {
     text_print(t,
         "reset\nset terminal svg size %d,%d dynamic font 'sans-serif,13' name 'picture%zu'\nset output\n"
-        "set border 3 lc rgb '#888888'\nset grid ytics lt 1 lw 1 lc rgb '#e4e4e4'\n"
+        "set border 3 back lc rgb '#888888'\nset grid ytics lt 1 lw 1 lc rgb '#e4e4e4'\n"
         "set tics nomirror out textcolor rgb '#333333'\nunset key\n"
         "set format '%%g'\nset tics scale 0.6\n",
         WIDTH, HEIGHT, number);

@@ -6,6 +6,7 @@
 #include "formats/json_file.h"
 #include "train/output.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -105,7 +106,7 @@ static void read_plan(struct report_run *run, struct report *r)
     struct error e = {0};
     cJSON *plan = file_exists(path) ? json_read_file(path, &e) : NULL;
     if (e.text[0]) note(run, "%s", e.text);
-    else if (!plan) note(run, "%s: is not there; steps and shares asked for are not known", path);
+    else if (!plan) note(run, "there is no " OUTPUT_PLAN ": the tokens asked for are not known");
     const cJSON *stage, *source;
     cJSON_ArrayForEach(stage, member(plan, "stages"))
     {
@@ -116,7 +117,7 @@ static void read_plan(struct report_run *run, struct report *r)
         s->rows = count_of(stage, "rows");
         s->steps = count_of(stage, "steps");
         run->total_steps += s->steps;
-        run->planned = true;
+        run->planned = run->staged = true;
         cJSON_ArrayForEach(source, member(stage, "sources"))
         {
             const cJSON *source_name = member(source, "name");
@@ -135,19 +136,78 @@ static void read_plan(struct report_run *run, struct report *r)
     free(path);
 }
 
-// The digest that a checkpoint keeps of it (stages_manifest): that of the file.
-static void read_manifests(struct report_run *run)
+// A line of a manifest that begins at *at, which goes on to the next; NULL: there is no whole one.
+static cJSON *manifest_line(const struct file_map *f, size_t *at)
 {
-    for (size_t i = 0; i < run->stage_count; i++) {
-        struct report_stage *s = &run->stages[i];
-        char *path = mem_format("%s/manifest-%zu-%s.jsonl", run->folder, i + 1, s->name);
-        struct file_map f;
-        if (file_exists(path) && file_map(&f, path, NULL) == 0) {
-            s->manifest = fnv1a(FNV_START, f.data, f.bytes);
-            s->has_manifest = true;
-            file_unmap(&f);
+    const char *text = (const char *)f->data + *at, *end = *at < f->bytes ? memchr(text, '\n', f->bytes - *at) : NULL;
+    if (!end) return NULL;
+    cJSON *line = json_read_text("", text, (size_t)(end - text), NULL);
+    *at += (size_t)(end - text) + 1;
+    return line;
+}
+
+// Without a plan: rows of the first epoch, and the steps so far, from a manifest, which is complete when the run begins.
+static void take_manifest(struct report_run *run, struct report *r, struct report_stage *s, const struct file_map *f)
+{
+    size_t at = 0, last = f->bytes ? f->bytes - 1 : 0;
+    bool first_epoch = true;
+    while (first_epoch) {
+        cJSON *line = manifest_line(f, &at);
+        const cJSON *source = member(line, "source");
+        first_epoch = cJSON_IsString(source) && number(line, "epoch") == 0;
+        if (first_epoch) {
+            share_of(s, report_name(&r->sources, source->valuestring))->asked_rows++;
+            s->rows++;
         }
+        cJSON_Delete(line);
+    }
+    while (last > 0 && f->data[last - 1] != '\n') last--;
+    cJSON *line = manifest_line(f, &last);
+    uint64_t steps = line ? count_of(line, "step") + 1 : 0;
+    if (steps > run->total_steps) {
+        s->steps = steps - run->total_steps;
+        run->total_steps = steps;
+        run->staged = true;
+    }
+    cJSON_Delete(line);
+}
+
+// The name of the folder's manifest-<n>-<stage>.jsonl; NULL: there is none. The caller frees.
+static char *manifest_name(const char *folder, size_t n)
+{
+    char *prefix = mem_format("manifest-%zu-", n), *name = NULL;
+    DIR *dir = opendir(folder);
+    for (struct dirent *d; dir && !name && (d = readdir(dir));) {
+        size_t bytes = strlen(d->d_name), least = strlen(prefix) + strlen(".jsonl");
+        if (bytes > least && strncmp(d->d_name, prefix, strlen(prefix)) == 0 &&
+            strcmp(d->d_name + bytes - strlen(".jsonl"), ".jsonl") == 0)
+            name = mem_string(d->d_name);
+    }
+    if (dir) closedir(dir);
+    free(prefix);
+    return name;
+}
+
+static void read_manifests(struct report_run *run, struct report *r)
+{
+    for (size_t n = 1;; n++) {
+        char *name = manifest_name(run->folder, n), *path = name ? path_join(run->folder, name) : NULL;
+        struct file_map f;
+        bool mapped = name && file_map(&f, path, NULL) == 0;
+        if (mapped) {
+            size_t skip = strcspn(name + strlen("manifest-"), "-") + strlen("manifest-") + 1;
+            char *stage = mem_string_n(name + skip, strlen(name) - skip - strlen(".jsonl"));
+            uint32_t index = stage_of(run, stage);
+            struct report_stage *s = &run->stages[index];
+            s->manifest = fnv1a(FNV_START, f.data, f.bytes); // the digest that a checkpoint keeps (stages_manifest)
+            s->has_manifest = true;
+            if (!run->planned) take_manifest(run, r, s, &f);
+            file_unmap(&f);
+            free(stage);
+        }
+        free(name);
         free(path);
+        if (!mapped) return;
     }
 }
 
@@ -292,8 +352,8 @@ void report_run_read(struct report_run *run, struct report *r, const char *folde
     *run = (struct report_run){.folder = mem_string(folder), .group = REPORT_NONE};
     read_config(run);
     read_plan(run, r);
+    read_manifests(run, r);
     read_log(run, r);
-    read_manifests(run);
     find_state(run);
 }
 
