@@ -37,7 +37,8 @@ check "seeds make one setting" grep -qF '"setting":"dmt, k=1/4","ability":"math"
 check "over two runs" sh -c 'grep -o "\"setting\":\"dmt, k=1/4\",\"ability\":\"math\"[^}]*}" all.json | grep -qF "\"n\":2"'
 mean=$(for run in dmt-1 dmt-2; do grep '"eval"' runs/$run/log.jsonl | tail -n 1; done |
     sed 's/.*"code":{"loss":\([0-9.e+-]*\).*/\1/' | awk '{ s += $1 } END { printf "%.6f", s / NR }')
-got=$(grep -o '"setting":"dmt, k=1/4","ability":"code","so_far":false,"score":{[^}]*},"loss":{"mean":[0-9.e+-]*' all.json | sed 's/.*"mean"://' | awk '{ printf "%.6f", $1 }')
+got=$(grep -o '"setting":"dmt, k=1/4","ability":"code","so_far":false,"score":{[^}]*},"loss":{"mean":[0-9.e+-]*' all.json |
+    sed 's/.*"mean"://' | awk '{ printf "%.6f", $1 }')
 [ "$mean" = "$got" ] || { echo "FAILED: the mean of the code losses is $mean, the report says $got"; failed=1; }
 for source in math code general; do
     tokens=$(grep '"stage":"general"' runs/dmt-2/log.jsonl | grep -o "\"$source\":{\"conversations\":[0-9]*,\"tokens\":[0-9]*" |

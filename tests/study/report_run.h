@@ -27,9 +27,10 @@ struct fake_run {
 
 static void fake_config(const char *folder, const struct fake_run *f)
 {
-    char *text = mem_format("{\"output_dir\":\"%s\",\"seed\":%d,\"strategy\":\"%s\",\"dmt_k\":%.17g,\"specialized\":[\"math\"],"
-                            "\"sources\":{\"math\":{\"path\":[\"/data/math-%d.jsonl\"]},\"a<b\":{\"path\":[\"/data/ab.jsonl\"]}},"
-                            "\"learning_rate\":0.001}\n",
+    char *text = mem_format(
+        "{\"output_dir\":\"%s\",\"seed\":%d,\"strategy\":\"%s\",\"dmt_k\":%.17g,\"specialized\":[\"math\"],"
+        "\"sources\":{\"math\":{\"path\":[\"/data/math-%d.jsonl\"]},\"a<b\":{\"path\":[\"/data/ab.jsonl\"]}},"
+        "\"learning_rate\":0.001}\n",
         folder, f->seed, f->strategy, f->k, f->rows);
     put(folder, "pumice_config.json", text);
     free(text);
@@ -37,18 +38,19 @@ static void fake_config(const char *folder, const struct fake_run *f)
 
 static void fake_plan(const char *folder, const struct fake_run *f)
 {
-    char *text = mem_format("{\"stages\":[{\"name\":\"one\",\"rows\":8,\"steps\":%d,\"sources\":[{\"name\":\"math\",\"rows\":8,"
-                            "\"tokens\":800,\"trained_tokens\":80}]},{\"name\":\"two\",\"rows\":%d,\"steps\":%d,\"sources\":["
-                            "{\"name\":\"a<b\",\"rows\":6,\"tokens\":300,\"trained_tokens\":150},{\"name\":\"math\",\"rows\":2,"
-                            "\"tokens\":100,\"trained_tokens\":50}]}],\"device\":\"a <device>\",\"driver\":\"driver 1\","
-                            "\"precision\":\"f32\",\"matmul_precision\":\"bf16\"}",
-        f->steps, f->rows, f->steps);
+    char *text =
+        mem_format("{\"stages\":[{\"name\":\"one\",\"rows\":8,\"steps\":%d,\"sources\":[{\"name\":\"math\",\"rows\":8,"
+                   "\"tokens\":800,\"trained_tokens\":80}]},{\"name\":\"two\",\"rows\":%d,\"steps\":%d,\"sources\":["
+                   "{\"name\":\"a<b\",\"rows\":6,\"tokens\":300,\"trained_tokens\":150},{\"name\":\"math\",\"rows\":2,"
+                   "\"tokens\":100,\"trained_tokens\":50}]}],\"device\":\"a <device>\",\"driver\":\"driver 1\","
+                   "\"precision\":\"f32\",\"matmul_precision\":\"bf16\"}",
+            f->steps, f->rows, f->steps);
     put(folder, "pumice_plan.json", text);
     free(text);
 }
 
-// Step n: loss 1/n, 20 n tokens, 2 n of them trained, in half a second. In stage one all are math's; in stage two half of
-// them, with a loss of 2/n, and half are of the other source, with a loss of 0.
+// Step n: loss 1/n, 20 n tokens, 2 n of them trained, in half a second. In stage one all are math's; in stage two half
+// of them, with a loss of 2/n, and half are of the other source, with a loss of 0.
 static void fake_step(struct text *t, int n, int steps)
 {
     text_print(t,
@@ -56,8 +58,8 @@ static void fake_step(struct text *t, int n, int steps)
         "\"conversations\":2,\"tokens\":%d,\"trained_tokens\":%d,\"seconds\":0.5,\"tokens_per_second\":1,\"sources\":{",
         n, n <= steps ? "one" : "two", 1.0 / n, n, 20 * n, 2 * n);
     if (n <= steps)
-        text_print(t, "\"math\":{\"conversations\":2,\"tokens\":%d,\"trained_tokens\":%d,\"loss\":%.17g}", 20 * n, 2 * n,
-            1.0 / n);
+        text_print(t, "\"math\":{\"conversations\":2,\"tokens\":%d,\"trained_tokens\":%d,\"loss\":%.17g}", 20 * n,
+            2 * n, 1.0 / n);
     else
         text_print(t,
             "\"math\":{\"conversations\":1,\"tokens\":%d,\"trained_tokens\":%d,\"loss\":%.17g},"

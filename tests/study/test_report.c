@@ -86,11 +86,13 @@ static void test_run(void)
     CHECK(run->config_hash == fnv1a(FNV_START, run->config_text, strlen(run->config_text)));
     CHECK(run->stage_count == 2 && run->stages[0].manifest == UINT64_C(0xaf63dc4c8601ec8c) &&
           run->stages[1].manifest == UINT64_C(0x85944171f73967e8));
-    CHECK(run->stages[0].first == 1 && run->stages[0].last == 2 && run->stages[1].first == 3 && run->stages[1].rows == 8);
+    CHECK(
+        run->stages[0].first == 1 && run->stages[0].last == 2 && run->stages[1].first == 3 && run->stages[1].rows == 8);
     // Asked as planned; realised: 20 + 40 tokens in stage one; 30 + 40 of each source in stage two.
     const struct report_share *s = run->stages[1].shares, *one = run->stages[0].shares;
     CHECK(run->stages[0].share_count == 1 && one->tokens == 60 && one->trained == 6 && one->rows == 4);
-    CHECK(run->stages[1].share_count == 2 && s[0].asked_tokens == 300 && s[0].asked_trained == 150 && s[0].asked_rows == 6);
+    CHECK(run->stages[1].share_count == 2 && s[0].asked_tokens == 300 && s[0].asked_trained == 150 &&
+          s[0].asked_rows == 6);
     CHECK(s[0].tokens == 70 && s[0].trained == 7 && s[0].rows == 2 && s[1].tokens == 70 && s[1].asked_tokens == 100);
     CHECK_STRING(r.sources.names[s[0].source], "a<b");
     CHECK_STRING(r.groups[0].label, "dmt");
@@ -123,12 +125,15 @@ static void test_unplanned(void)
     struct error e;
     fake_run(folder, &(struct fake_run){"dmt", 0.25, 1, 2, 8, 0.75, 0.5});
     CHECK(unlink(plan) == 0);
-    put(folder, "manifest-1-one.jsonl", "{\"step\":0,\"epoch\":0,\"source\":\"math\"}\n{\"step\":1,\"epoch\":1,\"source\":\"math\"}\n");
-    put(folder, "manifest-2-two.jsonl", "{\"step\":2,\"epoch\":0,\"source\":\"math\"}\n{\"step\":2,\"epoch\":0,\"source\":\"a<b\"}\n"
-                                          "{\"step\":3,\"epoch\":0,\"source\":\"math\"}\n{\"step\":9,\"epoch\":1,\"source\":\"math\"}\n");
+    put(folder, "manifest-1-one.jsonl",
+        "{\"step\":0,\"epoch\":0,\"source\":\"math\"}\n{\"step\":1,\"epoch\":1,\"source\":\"math\"}\n");
+    put(folder, "manifest-2-two.jsonl",
+        "{\"step\":2,\"epoch\":0,\"source\":\"math\"}\n{\"step\":2,\"epoch\":0,\"source\":\"a<b\"}\n"
+        "{\"step\":3,\"epoch\":0,\"source\":\"math\"}\n{\"step\":9,\"epoch\":1,\"source\":\"math\"}\n");
     CHECK(read_all(&r, &e, (const char *const[]){"unplanned"}, 1) == 0);
     const struct report_run *run = &r.runs[0];
-    CHECK(!run->planned && run->staged && run->total_steps == 10 && run->state == REPORT_STOPPED && r.groups[0].rows == 3);
+    CHECK(!run->planned && run->staged && run->total_steps == 10 && run->state == REPORT_STOPPED &&
+          r.groups[0].rows == 3);
     CHECK(run->stages[0].steps == 2 && run->stages[0].rows == 1 && run->stages[1].steps == 8);
     CHECK_STRING(run->stages[1].name, "two");
     CHECK(run->stages[1].share_count == 2 && run->stages[1].shares[0].asked_rows == 2);
@@ -202,7 +207,8 @@ static void test_groups(void)
     }
     report_tables_make(&t, &r);
     const struct report_summary *s = report_cell(&t, &r, 0, 0);
-    CHECK(s->score.count == 2 && s->score.mean == 0.375 && near(s->score.deviation, 0.25 / sqrt(2)) && s->chance == 0.25);
+    CHECK(
+        s->score.count == 2 && s->score.mean == 0.375 && near(s->score.deviation, 0.25 / sqrt(2)) && s->chance == 0.25);
     CHECK(s->loss.mean == 0.625 && s->forgotten.mean == 0.5 && near(s->forgotten.deviation, 0.5 / sqrt(2)));
     CHECK(report_cell(&t, &r, 1, 0)->score.mean == 0.25 && report_cell(&t, &r, 2, 0)->forgotten.mean == -0.5);
     CHECK(report_cell(&t, &r, 0, 1)->loss.mean == 2 && report_cell(&t, &r, 0, 1)->score.count == 0);
@@ -325,7 +331,8 @@ static void test_sweep(void)
         "{\"axes\":[\"method\",\"rate\",\"seed\"],\"runs\":["
         "{\"name\":\"x,seed=1\",\"state\":\"done\",\"axes\":{\"method\":\"x\",\"rate\":0.1,\"seed\":1}},"
         "{\"name\":\"x,seed=2\",\"state\":\"done\",\"axes\":{\"method\":\"x\",\"rate\":0.1,\"seed\":2}},"
-        "{\"name\":\"y,seed=1\",\"state\":\"failed\",\"why\":\"it <broke>\",\"axes\":{\"method\":\"y\",\"rate\":0.1,\"seed\":1}},"
+        "{\"name\":\"y,seed=1\",\"state\":\"failed\",\"why\":\"it "
+        "<broke>\",\"axes\":{\"method\":\"y\",\"rate\":0.1,\"seed\":1}},"
         "{\"name\":\"y,seed=2\",\"state\":\"waiting\",\"axes\":{\"method\":\"y\",\"rate\":0.1,\"seed\":2}}]}");
     CHECK_SAY(read_all(&r, &e, (const char *const[]){"sweep"}, 1) == 0, "%s", e.text);
     CHECK(r.run_count == 3 && r.group_count == 2);
@@ -388,12 +395,13 @@ static void test_page(void)
     CHECK(strstr(page.data, "a&lt;b") && !strstr(page.data, "a<b") && !strstr(page.data, "a <device>"));
     CHECK(strstr(page.data, REPORT_MARK) && strstr(page.data, REPORT_MARK) - page.data < 512);
     CHECK(strstr(page.data, "50.0 <span class=\"spread\">± 25.0</span>") != NULL); // 0.5, 0.25, 0.75
-    CHECK(!strstr(page.data, "http") && !strstr(page.data, "<script")); // nothing that wants a network
+    CHECK(!strstr(page.data, "http") && !strstr(page.data, "<script"));            // nothing that wants a network
     if (f.problem.text[0]) {
         printf("no pictures are checked: %s\n", f.problem.text);
     } else {
         size_t pictures = count_of(page.data, "<svg ");
-        CHECK_SAY(pictures == count_of(page.data, "<figure>") && pictures == count_of(page.data, "</svg>") && pictures >= 9,
+        CHECK_SAY(
+            pictures == count_of(page.data, "<figure>") && pictures == count_of(page.data, "</svg>") && pictures >= 9,
             "%zu pictures", pictures);
         CHECK(count_of(page.data, "<defs>") == 1 && count_of(page.data, "id=\"gnuplot_canvas\"") == 0);
     }

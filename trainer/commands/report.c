@@ -23,7 +23,8 @@ static int check_replaced(const char *path, struct error *e)
     bool ours = strstr(head, REPORT_MARK) != NULL;
     free(head);
     file_unmap(&f);
-    return ours ? 0 : error_set(e, "%s: is there and is no report of ours; move it away, or choose another --output", path);
+    return ours ? 0
+                : error_set(e, "%s: is there and is no report of ours; move it away, or choose another --output", path);
 }
 
 // What a folder is called, "." too.
@@ -45,7 +46,8 @@ static void say_notes(const char *who, const char *notes)
     }
 }
 
-static int make(const char *const *folders, size_t count, const char *output, const char *title, bool json, struct error *e)
+static int make(
+    const char *const *folders, size_t count, const char *output, const char *title, bool json, struct error *e)
 {
     struct report r;
     struct report_tables t;
@@ -59,8 +61,10 @@ static int make(const char *const *folders, size_t count, const char *output, co
     if (f.problem.text[0]) say("the report has no pictures: %s", f.problem.text);
     report_page(&page, &r, &t, &f, title);
     int status = file_write_atomic(output, page.data, page.bytes, e);
-    if (status == 0 && json) print_json(report_json(&r, &t, &f, output));
-    else if (status == 0) puts(output);
+    if (status == 0 && json)
+        print_json(report_json(&r, &t, &f, output));
+    else if (status == 0)
+        puts(output);
     text_free(&page);
     report_figures_free(&f);
     report_tables_free(&t);

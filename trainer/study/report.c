@@ -77,8 +77,10 @@ void report_setting(struct text *t, const char *key, const cJSON *value)
         }
     } else if (cJSON_IsNumber(value)) {
         text_print(t, "%s=", strcmp(name, "dmt_k") == 0 ? "k" : name);
-        if (strcmp(name, "dmt_k") == 0 || strstr(name, ".mix.")) report_fraction(t, value->valuedouble);
-        else text_print(t, "%.6g", value->valuedouble);
+        if (strcmp(name, "dmt_k") == 0 || strstr(name, ".mix."))
+            report_fraction(t, value->valuedouble);
+        else
+            text_print(t, "%.6g", value->valuedouble);
     } else {
         char *json = value ? json_print(value, false) : mem_string("none");
         text_print(t, "%s=%s", name, json);
@@ -248,8 +250,8 @@ static char *k_series(const cJSON *config)
     return text;
 }
 
-// The same for groups that differ in nothing but how many rows there are: the values of a mix, mix_rows, a source's files
-// and max_rows.
+// The same for groups that differ in nothing but how many rows there are: the values of a mix, mix_rows, a source's
+// files and max_rows.
 static char *amount_series(const cJSON *config)
 {
     cJSON *copy = essence(config), *stage, *item;
@@ -347,8 +349,10 @@ static void flatten(cJSON *out, struct text *path, const cJSON *value)
     for (const cJSON *item = value->child; item; item = item->next, place++) {
         size_t bytes = path->bytes;
         if (bytes) text_print(path, ".");
-        if (item->string) text_print(path, "%s", item->string);
-        else text_print(path, "%d", place);
+        if (item->string)
+            text_print(path, "%s", item->string);
+        else
+            text_print(path, "%d", place);
         flatten(out, path, item);
         path->bytes = bytes;
         path->data[bytes] = 0;
@@ -399,8 +403,8 @@ static void keep_differences(struct report *r)
     cJSON *alike = cJSON_CreateArray();
     const cJSON *item;
     if (r->group_count)
-        cJSON_ArrayForEach(item, r->groups[0].settings)
-            if (everywhere(r, item)) cJSON_AddItemToArray(alike, cJSON_CreateString(item->string));
+        cJSON_ArrayForEach(item, r->groups[0].settings) if (everywhere(r, item))
+            cJSON_AddItemToArray(alike, cJSON_CreateString(item->string));
     for (size_t i = 0; i < r->group_count; i++)
         cJSON_ArrayForEach(item, alike)
             cJSON_DeleteItemFromObjectCaseSensitive(r->groups[i].settings, item->valuestring);

@@ -75,19 +75,19 @@ struct report_run {
     char *name;   // unique within the report
     char *folder; // as it was given
     enum report_state state;
-    char *why;           // it failed, as its sweep says; NULL
-    char *sweep;         // the sweep's folder; NULL: of none
-    struct cJSON *axes;  // values of the sweep's axes by name; NULL: not of a sweep
-    struct cJSON *config; // pumice_config.json; NULL: cannot be read
-    char *config_text;   // the file as it is, ended by 0; NULL
-    uint64_t config_hash; // FNV-1a 64 of it
+    char *why;                                    // it failed, as its sweep says; NULL
+    char *sweep;                                  // the sweep's folder; NULL: of none
+    struct cJSON *axes;                           // values of the sweep's axes by name; NULL: not of a sweep
+    struct cJSON *config;                         // pumice_config.json; NULL: cannot be read
+    char *config_text;                            // the file as it is, ended by 0; NULL
+    uint64_t config_hash;                         // FNV-1a 64 of it
     char *device, *driver, *precision, *products; // NULL: not known
     uint64_t total_steps;                         // of all stages; 0: not known
     char hash[17];                                // of the last step; "": none
     struct report_stage *stages;                  // (stage_count)
     size_t stage_count, stage_capacity;
-    bool planned; // there is a plan: tokens asked for are known
-    bool staged;  // by the plan or the manifests: all stages are known, their steps and rows
+    bool planned;              // there is a plan: tokens asked for are known
+    bool staged;               // by the plan or the manifests: all stages are known, their steps and rows
     struct report_step *steps; // (step_count), ascending
     size_t step_count, step_capacity;
     struct report_part *parts;

@@ -104,8 +104,8 @@ static bool add_rules(struct picture *p, const struct report *r, size_t first, s
 
 // ---- training ----------------------------------------------------------------------------------------------------
 
-static void add_steps(struct picture *p, const struct report *r, size_t group,
-    enum report_quantity quantity, uint32_t source, unsigned color, uint64_t *width)
+static void add_steps(struct picture *p, const struct report *r, size_t group, enum report_quantity quantity,
+    uint32_t source, unsigned color, uint64_t *width)
 {
     struct report_curve c;
     report_curve_steps(&c, r, group, quantity, source);
@@ -156,8 +156,7 @@ static void say_how(struct report_figure *f, const struct report *r, size_t firs
     if (most > 1) text_print(&t, "A line is the mean over the runs of a setting. ");
     if (width > 1)
         text_print(&t, "A point is the mean of up to %" PRIu64 " steps, for losses over their trained tokens. ", width);
-    if (rules)
-        text_print(&t, "Dotted upright lines: a stage ends%s. ", own ? " (in the colour of the setting)" : "");
+    if (rules) text_print(&t, "Dotted upright lines: a stage ends%s. ", own ? " (in the colour of the setting)" : "");
     if (t.bytes) t.data[--t.bytes] = 0; // the last space
     f->text = t.data;
 }
@@ -192,7 +191,8 @@ static void training_figure(struct report_figures *all, const struct report *r, 
         const char *name;
     } rest[] = {{REPORT_RATE, "learning rate"}, {REPORT_NORM, "gradient norm"}, {REPORT_SPEED, "tokens/s"}};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
-        group_picture(f, r, first, count, rest[i].quantity, REPORT_NONE, mem_string(rest[i].name), rest[i].name, &width);
+        group_picture(
+            f, r, first, count, rest[i].quantity, REPORT_NONE, mem_string(rest[i].name), rest[i].name, &width);
         // With a legend of sources, the only line of a setting is all of them.
         struct picture *p = &f->pictures[f->picture_count - 1];
         for (size_t k = 0; k < p->series_count && together; k++) p->series[k].color = PICTURE_COLORS - 1;
@@ -204,7 +204,8 @@ static void training_figure(struct report_figures *all, const struct report *r, 
 
 // ---- evaluations -------------------------------------------------------------------------------------------------
 
-static void add_evals(struct picture *p, const struct report *r, size_t group, uint32_t ability, bool score, unsigned color)
+static void add_evals(
+    struct picture *p, const struct report *r, size_t group, uint32_t ability, bool score, unsigned color)
 {
     struct report_curve c;
     report_curve_evals(&c, r, group, ability, score);
@@ -233,7 +234,8 @@ static unsigned ability_color(const struct report *r, size_t ability)
 // One setting: its abilities as lines.
 static void add_abilities(struct report_figure *f, const struct report *r, bool score)
 {
-    struct picture *p = new_picture(f, mem_string(score ? "scores" : "losses"), "step", score ? score_label : loss_label);
+    struct picture *p =
+        new_picture(f, mem_string(score ? "scores" : "losses"), "step", score ? score_label : loss_label);
     for (size_t a = 0; a < r->abilities.count; a++) add_evals(p, r, 0, (uint32_t)a, score, ability_color(r, a));
     add_rules(p, r, 0, 1);
     p->y_from_zero = score;
@@ -306,8 +308,10 @@ static void add_line(struct picture *p, const struct report *r, const struct rep
         double x = report_x(&r->groups[line->groups[i]], axis), unit = score ? 100 : 1;
         bool none = axis == REPORT_K && x == 0;
         struct text label = {0};
-        if (axis == REPORT_K) report_fraction(&label, x);
-        else text_print(&label, "%.0f", x);
+        if (axis == REPORT_K)
+            report_fraction(&label, x);
+        else
+            text_print(&label, "%.0f", x);
         if (y.count && (axis == REPORT_K || p->tick_count < 12)) add_tick(p, none ? zero : x, label.data);
         text_free(&label);
         GROW(c.points, c.count, c.capacity);
@@ -325,8 +329,7 @@ static void line_figure(struct report_figures *all, const struct report *r, cons
     double zero = k_axis ? zero_place(r, lines, line_count) : 0;
     struct report_figure *f = new_figure(all, k_axis ? FIGURE_K : FIGURE_GROWTH,
         part_title(k_axis ? "Abilities over k" : "Growth of abilities", first, count, line_count));
-    for (size_t i = 0; i < count && line_count > 1; i++)
-        add_legend(f, (unsigned)i, lines[first + i].label);
+    for (size_t i = 0; i < count && line_count > 1; i++) add_legend(f, (unsigned)i, lines[first + i].label);
     for (size_t a = 0; a < r->abilities.count; a++) {
         bool score = false;
         for (size_t g = 0; g < r->group_count; g++) score = score || report_cell(t, r, g, a)->score.count;
@@ -335,8 +338,7 @@ static void line_figure(struct report_figures *all, const struct report *r, cons
             score ? score_label : loss_label);
         p->x_base = 4;
         p->y_from_zero = score;
-        for (size_t i = 0; i < count; i++)
-            add_line(p, r, t, &lines[first + i], axis, a, score, zero, (unsigned)i);
+        for (size_t i = 0; i < count; i++) add_line(p, r, t, &lines[first + i], axis, a, score, zero, (unsigned)i);
         level = level || !isnan(p->level);
         end_picture(f);
     }
@@ -364,8 +366,7 @@ static void draw(struct report_figures *f)
 void report_figures_make(struct report_figures *f, const struct report *r, const struct report_tables *t)
 {
     *f = (struct report_figures){0};
-    for (size_t g = 0; g < r->group_count; g += PICTURE_COLORS)
-        training_figure(f, r, g, part_size(g, r->group_count));
+    for (size_t g = 0; g < r->group_count; g += PICTURE_COLORS) training_figure(f, r, g, part_size(g, r->group_count));
     for (int score = 1; score >= (few_abilities(r) ? 1 : 0); score--) // one figure has both where they are few
         for (size_t g = 0; g < r->group_count; g += PICTURE_COLORS)
             eval_figure(f, r, g, part_size(g, r->group_count), score);

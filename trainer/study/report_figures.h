@@ -17,7 +17,7 @@ enum figure_part { FIGURE_TRAINING, FIGURE_EVALUATION, FIGURE_K, FIGURE_GROWTH }
 // Pictures that share a legend.
 struct report_figure {
     enum figure_part part;
-    char *title, *text; // text: a sentence or two on how to read it
+    char *title, *text;           // text: a sentence or two on how to read it
     struct figure_legend *legend; // (legend_count)
     size_t legend_count;
     struct picture *pictures; // (picture_count) with something to see each

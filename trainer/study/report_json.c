@@ -12,20 +12,26 @@ static void add_hash(cJSON *o, const char *name, bool known, uint64_t hash)
 {
     char digits[17];
     snprintf(digits, sizeof digits, "%016" PRIx64, hash);
-    if (known) cJSON_AddStringToObject(o, name, digits);
-    else cJSON_AddNullToObject(o, name);
+    if (known)
+        cJSON_AddStringToObject(o, name, digits);
+    else
+        cJSON_AddNullToObject(o, name);
 }
 
 static void add_text(cJSON *o, const char *name, const char *text)
 {
-    if (text) cJSON_AddStringToObject(o, name, text);
-    else cJSON_AddNullToObject(o, name);
+    if (text)
+        cJSON_AddStringToObject(o, name, text);
+    else
+        cJSON_AddNullToObject(o, name);
 }
 
 static void add_number(cJSON *o, const char *name, double x)
 {
-    if (isfinite(x)) cJSON_AddNumberToObject(o, name, x);
-    else cJSON_AddNullToObject(o, name);
+    if (isfinite(x))
+        cJSON_AddNumberToObject(o, name, x);
+    else
+        cJSON_AddNullToObject(o, name);
 }
 
 static cJSON *add_object(cJSON *list)
@@ -100,8 +106,10 @@ static void add_abilities(cJSON *tables, const struct report *r, const struct re
 
 static void add_known(cJSON *o, const char *name, bool known, uint64_t n)
 {
-    if (known) cJSON_AddNumberToObject(o, name, (double)n);
-    else cJSON_AddNullToObject(o, name);
+    if (known)
+        cJSON_AddNumberToObject(o, name, (double)n);
+    else
+        cJSON_AddNullToObject(o, name);
 }
 
 static void add_shares(cJSON *tables, const struct report *r)

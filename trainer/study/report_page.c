@@ -8,7 +8,8 @@
 #include <time.h>
 
 static const char style[] =
-    "body{margin:0;background:#fff;color:#1d1d1f;font:16px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,sans-serif}\n"
+    "body{margin:0;background:#fff;color:#1d1d1f;font:16px/1.5 system-ui,-apple-system,\"Segoe "
+    "UI\",Roboto,sans-serif}\n"
     "main{max-width:1080px;margin:0 auto;padding:16px}\n"
     "h1{font-size:1.6em;line-height:1.25;margin:.4em 0;overflow-wrap:anywhere}\n"
     "h2{font-size:1.25em;margin:2em 0 .4em;padding-top:.4em;border-top:1px solid #d6d6d6}\n"
@@ -18,7 +19,8 @@ static const char style[] =
     "nav{display:flex;flex-wrap:wrap;gap:.2em 1em;margin:.8em 0}\n"
     "a{color:#0b5394}\n"
     ".box{overflow-x:auto;width:fit-content;max-width:100%;margin:.6em 0;border:1px solid #e2e2e2;border-radius:4px}\n"
-    "table{border-collapse:separate;border-spacing:0;font-size:.875em;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+    "table{border-collapse:separate;border-spacing:0;font-size:.875em;font-variant-numeric:tabular-nums;white-space:"
+    "nowrap}\n"
     "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid #ececec}\n"
     "th{font-weight:600;background:#f6f6f6}\n"
     "tr:last-child>*{border-bottom:0}\n"
@@ -30,7 +32,8 @@ static const char style[] =
     ".spread,.note{color:#666}\n"
     "code,pre{font:.875em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\n"
     "pre{overflow-x:auto;margin:.4em 0;padding:.6em;background:#f6f6f6;border-radius:4px}\n"
-    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:12px;margin:.6em 0}\n"
+    ".pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:12px;margin:.6em "
+    "0}\n"
     "figure{margin:0;min-width:0}\n"
     "figcaption{font-weight:600;color:#1d1d1f;overflow-wrap:anywhere}\n"
     "svg{display:block;width:100%;height:auto}\n"
@@ -52,12 +55,23 @@ static void add_plain(struct text *t, const char *s)
 {
     for (; *s; s++) {
         switch (*s) {
-        case '<': add(t, "&lt;"); break;
-        case '>': add(t, "&gt;"); break;
-        case '&': add(t, "&amp;"); break;
-        case '"': add(t, "&quot;"); break;
-        case '\'': add(t, "&#39;"); break;
-        default: text_add(t, s, 1);
+        case '<':
+            add(t, "&lt;");
+            break;
+        case '>':
+            add(t, "&gt;");
+            break;
+        case '&':
+            add(t, "&amp;");
+            break;
+        case '"':
+            add(t, "&quot;");
+            break;
+        case '\'':
+            add(t, "&#39;");
+            break;
+        default:
+            text_add(t, s, 1);
         }
     }
 }
@@ -101,21 +115,27 @@ static void add_count(struct text *t, uint64_t n)
 static void add_count_cell(struct text *t, bool known, uint64_t n)
 {
     add(t, "<td>");
-    if (known) add_count(t, n);
-    else add(t, "–");
+    if (known)
+        add_count(t, n);
+    else
+        add(t, "–");
     add(t, "</td>");
 }
 
 static void add_percent_cell(struct text *t, uint64_t part, uint64_t all)
 {
-    if (all) text_print(t, "<td>%.2f</td>", 100.0 * (double)part / (double)all);
-    else add(t, "<td>–</td>");
+    if (all)
+        text_print(t, "<td>%.2f</td>", 100.0 * (double)part / (double)all);
+    else
+        add(t, "<td>–</td>");
 }
 
 static void add_hash_cell(struct text *t, bool known, uint64_t hash)
 {
-    if (known) text_print(t, "<td class=\"text\"><code>%016" PRIx64 "</code></td>", hash);
-    else add(t, "<td class=\"text\">–</td>");
+    if (known)
+        text_print(t, "<td class=\"text\"><code>%016" PRIx64 "</code></td>", hash);
+    else
+        add(t, "<td class=\"text\">–</td>");
 }
 
 static void begin_table(struct text *t)
@@ -249,8 +269,10 @@ static void ability_table(struct text *out, const struct report *r, const struct
             double level = NAN;
             for (size_t g = 0; g < r->group_count && isnan(level); g++) level = report_cell(t, r, g, a)->chance;
             if (!shown(r, t, column, a)) continue;
-            if (isnan(level)) add(out, "<td class=\"note\">–</td>");
-            else text_print(out, "<td class=\"note\">%.1f</td>", level * 100);
+            if (isnan(level))
+                add(out, "<td class=\"note\">–</td>");
+            else
+                text_print(out, "<td class=\"note\">%.1f</td>", level * 100);
         }
         add(out, "</tr>\n");
     }
@@ -261,9 +283,10 @@ static void add_abilities(struct text *out, const struct report *r, const struct
 {
     if (!t->any_score && !t->any_loss) return;
     begin_section(out, "abilities", "Abilities");
-    add(out, "<p class=\"small\">The last evaluation of each run: mean ± sample standard deviation over the runs of a "
-             "setting, which differ in nothing but the seed. Best of a column in bold. Unfinished runs count only where "
-             "a setting has no other (so far).</p>\n");
+    add(out,
+        "<p class=\"small\">The last evaluation of each run: mean ± sample standard deviation over the runs of a "
+        "setting, which differ in nothing but the seed. Best of a column in bold. Unfinished runs count only where "
+        "a setting has no other (so far).</p>\n");
     if (t->any_score) {
         add(out, "<h3>Score, %</h3>\n");
         ability_table(out, r, t, COLUMN_SCORE);
@@ -306,8 +329,10 @@ static void line_table(struct text *out, const struct report *r, const struct re
             add(out, "<tr>");
             if (count > 1) add_element(out, "td", NULL, lines[i].label);
             add(out, "<td>");
-            if (axis == REPORT_K) report_fraction(out, g->k);
-            else add_count(out, g->rows);
+            if (axis == REPORT_K)
+                report_fraction(out, g->k);
+            else
+                add_count(out, g->rows);
             if (t->so_far[lines[i].groups[k]]) add(out, " <span class=\"note\">(so far)</span>");
             add(out, "</td>");
             for (size_t a = 0; a < r->abilities.count; a++)
@@ -325,8 +350,10 @@ static void add_lines(struct text *out, const struct report *r, const struct rep
     struct report_line *lines;
     size_t count = report_lines(&lines, r, axis);
     if (count && (t->any_score || t->any_loss)) {
-        if (axis == REPORT_K) begin_section(out, "k", "Score against k");
-        else begin_section(out, "growth", "Growth");
+        if (axis == REPORT_K)
+            begin_section(out, "k", "Score against k");
+        else
+            begin_section(out, "growth", "Growth");
         add_figures(out, f, axis == REPORT_K ? FIGURE_K : FIGURE_GROWTH);
         line_table(out, r, t, lines, count, axis);
     }
@@ -394,9 +421,10 @@ static void share_rows(struct text *out, const struct report *r, const struct re
 static void add_shares(struct text *out, const struct report *r)
 {
     begin_section(out, "shares", "Shares of the sources");
-    add(out, "<p class=\"small\">Asked: what the mix takes in an epoch. Realised: what the steps in the log have trained "
-             "on, all epochs together. Both are sums over the runs of a setting; % is the share of the stage's "
-             "tokens.</p>\n");
+    add(out,
+        "<p class=\"small\">Asked: what the mix takes in an epoch. Realised: what the steps in the log have trained "
+        "on, all epochs together. Both are sums over the runs of a setting; % is the share of the stage's "
+        "tokens.</p>\n");
     for (size_t g = 0; g < r->group_count; g++) {
         const struct report_group *group = &r->groups[g];
         text_print(out, "<details%s><summary>", r->group_count <= 3 ? " open" : "");
@@ -440,11 +468,14 @@ static void add_run(struct text *out, const struct report *r, const struct repor
     add_count_cell(out, true, run->tokens);
     add_count_cell(out, true, run->trained);
     text_print(out, "<td>%.1f</td>", run->seconds);
-    if (run->seconds > 0) text_print(out, "<td>%.1f</td>", (double)run->tokens / run->seconds);
-    else add(out, "<td>–</td>");
+    if (run->seconds > 0)
+        text_print(out, "<td>%.1f</td>", (double)run->tokens / run->seconds);
+    else
+        add(out, "<td>–</td>");
     if (run->step_count && isfinite(run->steps[run->step_count - 1].loss))
         text_print(out, "<td>%.4f</td>", run->steps[run->step_count - 1].loss);
-    else add(out, "<td>–</td>");
+    else
+        add(out, "<td>–</td>");
     text_print(out, "<td>%" PRIu64 "</td><td class=\"text\">", run->skipped);
     add_plain(out, run->device ? run->device : "–");
     add(out, "</td><td class=\"text\">");
@@ -480,8 +511,8 @@ static void add_runs(struct text *out, const struct report *r)
         add(out, "<tr>");
         add_run(out, r, run);
         for (size_t k = 0; k < stages; k++)
-            add_hash_cell(
-                out, k < run->stage_count && run->stages[k].has_manifest, k < run->stage_count ? run->stages[k].manifest : 0);
+            add_hash_cell(out, k < run->stage_count && run->stages[k].has_manifest,
+                k < run->stage_count ? run->stages[k].manifest : 0);
         add(out, "</tr>\n");
     }
     end_table(out);
@@ -534,8 +565,8 @@ static void add_lead(struct text *out, const struct report *r, const struct repo
         states[r->runs[i].state]++;
         failed += r->runs[i].why != NULL;
     }
-    text_print(out, "<p>%zu run%s in %zu setting%s: %zu done", r->run_count, r->run_count == 1 ? "" : "s", r->group_count,
-        r->group_count == 1 ? "" : "s", states[REPORT_DONE]);
+    text_print(out, "<p>%zu run%s in %zu setting%s: %zu done", r->run_count, r->run_count == 1 ? "" : "s",
+        r->group_count, r->group_count == 1 ? "" : "s", states[REPORT_DONE]);
     if (states[REPORT_RUNNING]) text_print(out, ", %zu still going", states[REPORT_RUNNING]);
     if (states[REPORT_STOPPED]) text_print(out, ", %zu stopped before the end", states[REPORT_STOPPED]);
     if (failed) text_print(out, " (%zu failed)", failed);
@@ -551,14 +582,15 @@ static void add_link(struct text *out, bool there, const char *id, const char *w
     if (there) text_print(out, "<a href=\"#%s\">%s</a>", id, word);
 }
 
-void report_page(struct text *out, const struct report *r, const struct report_tables *t, const struct report_figures *f,
-    const char *title)
+void report_page(struct text *out, const struct report *r, const struct report_tables *t,
+    const struct report_figures *f, const char *title)
 {
     bool training = has_part(f, FIGURE_TRAINING) && !f->problem.text[0];
     bool evaluation = has_part(f, FIGURE_EVALUATION) && !f->problem.text[0];
     struct text sections = {0};
     add(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" REPORT_MARK
-             "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link rel=\"icon\" href=\"data:,\">\n");
+             "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link rel=\"icon\" "
+             "href=\"data:,\">\n");
     add_element(out, "title", NULL, title);
     text_print(out, "\n<style>\n%s</style>\n</head>\n<body>\n<main>\n", style);
     add_element(out, "h1", NULL, title);

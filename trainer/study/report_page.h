@@ -12,10 +12,10 @@ struct cJSON;
 #define REPORT_MARK "<meta name=\"generator\" content=\"pumice report\">"
 
 // The page. title: plain text.
-void report_page(struct text *out, const struct report *r, const struct report_tables *t, const struct report_figures *f,
-    const char *title);
-// {"report","pictures","problem","runs":[...],"tables":{"abilities","shares","k","growth","forgetting"}}: what the page's
-// tables are made of, unrounded; null: not known. path: of the page. cJSON_Delete.
+void report_page(struct text *out, const struct report *r, const struct report_tables *t,
+    const struct report_figures *f, const char *title);
+// {"report","pictures","problem","runs":[...],"tables":{"abilities","shares","k","growth","forgetting"}}: what the
+// page's tables are made of, unrounded; null: not known. path: of the page. cJSON_Delete.
 struct cJSON *report_json(
     const struct report *r, const struct report_tables *t, const struct report_figures *f, const char *path);
 

@@ -31,7 +31,8 @@ void picture_free(struct picture *p)
 
 static bool shown(const struct picture *p, const struct report_point *point)
 {
-    return isfinite(point->x) && isfinite(point->y) && (!p->y_log || point->y > 0) && (!(p->x_base > 0) || point->x > 0);
+    return isfinite(point->x) && isfinite(point->y) && (!p->y_log || point->y > 0) &&
+           (!(p->x_base > 0) || point->x > 0);
 }
 
 void picture_add(struct picture *p, struct report_curve *curve, unsigned color, bool marks)
@@ -142,11 +143,12 @@ static void add_script(struct text *t, const struct picture *p, size_t number)
         // Bars as vectors: gnuplot's own error bars blank out what is around their points.
         if (has_deviations(p, s))
             text_print(&plots,
-                ", $e%zu using 1:($2-$3):(0):(2*$3) notitle with vectors heads size screen 0.008,90 lw 1 lc rgb '%s'", i,
-                color);
+                ", $e%zu using 1:($2-$3):(0):(2*$3) notitle with vectors heads size screen 0.008,90 lw 1 lc rgb '%s'",
+                i, color);
         text_print(&plots, ", $d%zu using 1:2 notitle with %s lw 1.7 lc rgb '%s'", i,
             s->marks ? "linespoints pt 7 ps 0.6" : "lines", color);
-        if (alone && !s->marks) text_print(&plots, ", $p%zu using 1:2 notitle with points pt 7 ps 0.3 lc rgb '%s'", i, color);
+        if (alone && !s->marks)
+            text_print(&plots, ", $p%zu using 1:2 notitle with points pt 7 ps 0.3 lc rgb '%s'", i, color);
     }
     text_print(t, "plot %s\n", plots.data + 2);
     text_free(&plots);
@@ -170,7 +172,7 @@ static void take_all(struct text *t, int fd)
 // Starts it with `script` to read and `said` for its messages; *out is where its pictures come from.
 static int start(pid_t *pid, int *out, FILE *script, FILE *said, struct error *e)
 {
-    char *const words[] = {(char *)(uintptr_t)"gnuplot", (char *)(uintptr_t)"-d", (char *)(uintptr_t)"-", NULL};
+    char *const words[] = {(char *)(uintptr_t) "gnuplot", (char *)(uintptr_t) "-d", (char *)(uintptr_t) "-", NULL};
     int ends[2];
     if (pipe(ends) != 0) return error_set(e, "no pipe can be made (%s)", strerror(errno));
     posix_spawn_file_actions_t actions;
@@ -244,8 +246,10 @@ static char *inline_svg(const char *document, const char *end, bool first)
     add_without(&body, canvas, end, "title");
     text_print(&out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n<g>", WIDTH, HEIGHT);
     const char *from = body.data + strlen("<g id=\"gnuplot_canvas\">"), *to = body.data + body.bytes;
-    if (first) text_add(&out, from, (size_t)(to - from));
-    else add_without(&out, from, to, "defs");
+    if (first)
+        text_add(&out, from, (size_t)(to - from));
+    else
+        add_without(&out, from, to, "defs");
     text_free(&body);
     return out.data;
 }

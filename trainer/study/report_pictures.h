@@ -2,8 +2,8 @@
 //
 // report_pictures.h: curves as SVG, to stand inside an HTML page, drawn by gnuplot.
 //
-// One gnuplot draws all pictures of a report. It is given numbers and words of ours only: what stands in files (names of
-// sources, settings) goes into the page around the pictures and never into a script.
+// One gnuplot draws all pictures of a report. It is given numbers and words of ours only: what stands in files (names
+// of sources, settings) goes into the page around the pictures and never into a script.
 #ifndef PUMICE_REPORT_PICTURES_H
 #define PUMICE_REPORT_PICTURES_H
 

@@ -105,8 +105,10 @@ static void read_plan(struct report_run *run, struct report *r)
     char *path = path_join(run->folder, OUTPUT_PLAN);
     struct error e = {0};
     cJSON *plan = file_exists(path) ? json_read_file(path, &e) : NULL;
-    if (e.text[0]) note(run, "%s", e.text);
-    else if (!plan) note(run, "there is no " OUTPUT_PLAN ": the tokens asked for are not known");
+    if (e.text[0])
+        note(run, "%s", e.text);
+    else if (!plan)
+        note(run, "there is no " OUTPUT_PLAN ": the tokens asked for are not known");
     const cJSON *stage, *source;
     cJSON_ArrayForEach(stage, member(plan, "stages"))
     {
@@ -146,7 +148,8 @@ static cJSON *manifest_line(const struct file_map *f, size_t *at)
     return line;
 }
 
-// Without a plan: rows of the first epoch, and the steps so far, from a manifest, which is complete when the run begins.
+// Without a plan: rows of the first epoch, and the steps so far, from a manifest, which is complete when the run
+// begins.
 static void take_manifest(struct report_run *run, struct report *r, struct report_stage *s, const struct file_map *f)
 {
     size_t at = 0, last = f->bytes ? f->bytes - 1 : 0;
@@ -316,8 +319,8 @@ static void read_log(struct report_run *run, struct report *r)
         at += bytes + 1;
     }
     if (bad)
-        note(run, "%s:%zu: is no line of a step or an evaluation in its place; %zu such line%s left out", path, first_bad,
-            bad, bad == 1 ? " is" : "s are");
+        note(run, "%s:%zu: is no line of a step or an evaluation in its place; %zu such line%s left out", path,
+            first_bad, bad, bad == 1 ? " is" : "s are");
     if (!run->step_count) note(run, "it has made no step yet");
     file_unmap(&f);
     free(path);
@@ -334,8 +337,10 @@ static void find_state(struct report_run *run)
     free(model);
     if (run->state == REPORT_DONE) return;
     const char *what = run->state == REPORT_RUNNING ? "is still going" : "was broken off or is not finished";
-    if (!run->total_steps) note(run, "it %s: %" PRIu64 " steps are there", what, last);
-    else note(run, "it %s: step %" PRIu64 " of %" PRIu64, what, last, run->total_steps);
+    if (!run->total_steps)
+        note(run, "it %s: %" PRIu64 " steps are there", what, last);
+    else
+        note(run, "it %s: step %" PRIu64 " of %" PRIu64, what, last, run->total_steps);
 }
 
 bool report_is_run(const char *folder)
@@ -370,8 +375,8 @@ void report_run_free(struct report_run *run)
     free(run->marks);
     cJSON_Delete(run->axes);
     cJSON_Delete(run->config);
-    char *const texts[] = {run->name, run->folder, run->why, run->sweep, run->config_text, run->device, run->driver, run->precision,
-        run->products, run->notes};
+    char *const texts[] = {run->name, run->folder, run->why, run->sweep, run->config_text, run->device, run->driver,
+        run->precision, run->products, run->notes};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (struct report_run){0};
 }

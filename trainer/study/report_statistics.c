@@ -143,8 +143,7 @@ static const char *series_of(const struct report_group *g, enum report_axis axis
 static bool alike(const struct report *r, const struct report_line *line, const cJSON *setting)
 {
     for (size_t i = 1; i < line->count; i++) {
-        const cJSON *other =
-            cJSON_GetObjectItemCaseSensitive(r->groups[line->groups[i]].settings, setting->string);
+        const cJSON *other = cJSON_GetObjectItemCaseSensitive(r->groups[line->groups[i]].settings, setting->string);
         if (!other || !cJSON_Compare(setting, other, true)) return false;
     }
     return true;
@@ -232,8 +231,8 @@ static void add(struct bin *b, double value, double weight, const struct report_
     b->middle += (double)step->step;
 }
 
-static void add_step(
-    struct bin *b, const struct report_run *run, const struct report_step *step, enum report_quantity q, uint32_t source)
+static void add_step(struct bin *b, const struct report_run *run, const struct report_step *step,
+    enum report_quantity q, uint32_t source)
 {
     switch (q) {
     case REPORT_LOSS:
@@ -243,8 +242,12 @@ static void add_step(
             if (part->source == source) add(b, part->loss, (double)part->trained, step);
         }
         break;
-    case REPORT_RATE: add(b, step->rate, 1, step); break;
-    case REPORT_NORM: add(b, step->norm, 1, step); break;
+    case REPORT_RATE:
+        add(b, step->rate, 1, step);
+        break;
+    case REPORT_NORM:
+        add(b, step->norm, 1, step);
+        break;
     case REPORT_SPEED:
         if (step->seconds > 0) add(b, (double)step->tokens / step->seconds, step->seconds, step);
         break;
@@ -273,8 +276,7 @@ void report_curve_steps(
     *c = (struct report_curve){.width = 1};
     for (size_t i = 0; i < g->run_count; i++) {
         const struct report_run *run = &r->runs[g->runs[i]];
-        if (run->step_count && run->steps[run->step_count - 1].step > last)
-            last = run->steps[run->step_count - 1].step;
+        if (run->step_count && run->steps[run->step_count - 1].step > last) last = run->steps[run->step_count - 1].step;
         if (run->stage_count > stages) stages = run->stage_count;
     }
     if (!last) return;

@@ -17,16 +17,16 @@ struct report_spread report_spread(const double *values, size_t count);
 // An ability in the run's last evaluation of it; NULL: none. With score, in the last one that gave a score.
 const struct report_mark *report_final(const struct report_run *run, uint32_t ability, bool score);
 
-// What a run had and lost: the best value of any evaluation that belongs to an earlier stage, minus the final one (loss:
-// the final one minus the lowest). Positive: forgotten, negative: gained. NAN: not known, as the final evaluation is not
-// of the run's last stage, or there is no earlier stage.
+// What a run had and lost: the best value of any evaluation that belongs to an earlier stage, minus the final one
+// (loss: the final one minus the lowest). Positive: forgotten, negative: gained. NAN: not known, as the final
+// evaluation is not of the run's last stage, or there is no earlier stage.
 double report_forgotten(const struct report_run *run, uint32_t ability, bool score);
 
 // What a group comes to. Only runs that are done count; if none is, all do, and so_far says so.
 struct report_summary {
-    struct report_spread score, loss;                 // final
-    struct report_spread forgotten, loss_risen;       // report_forgotten of score and of loss
-    double chance;                                    // NAN: not known
+    struct report_spread score, loss;           // final
+    struct report_spread forgotten, loss_risen; // report_forgotten of score and of loss
+    double chance;                              // NAN: not known
 };
 struct report_tables {
     struct report_summary *cells; // (groups, abilities)
@@ -38,8 +38,8 @@ void report_tables_free(struct report_tables *t);
 const struct report_summary *report_cell(
     const struct report_tables *t, const struct report *r, size_t group, size_t ability);
 
-// Groups that differ in nothing but k (Dong et al. 2023, section 3.4), or in nothing but the amount of rows (Song et al.
-// 2023: growth of abilities).
+// Groups that differ in nothing but k (Dong et al. 2023, section 3.4), or in nothing but the amount of rows (Song et
+// al. 2023: growth of abilities).
 enum report_axis { REPORT_K, REPORT_AMOUNT };
 struct report_line {
     char *label;    // the settings its groups have alike; if none, the label of its first group

@@ -15,8 +15,8 @@ struct cJSON;
 struct cJSON *plan_stages_json(const struct config *c, const struct stages *s);
 
 // Writes OUTPUT_PLAN to the run's folder, atomically: {"stages": as above, "device", "driver", "precision",
-// "matmul_precision", "micro_batch_tokens"}; the last five are those of the start or resume that wrote it. 0, or -1 with
-// the reason.
+// "matmul_precision", "micro_batch_tokens"}; the last five are those of the start or resume that wrote it. 0, or -1
+// with the reason.
 int plan_save(const struct config *c, const struct stages *s, const struct run_state *state, struct error *e);
 
 #endif
