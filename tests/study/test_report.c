@@ -424,6 +424,64 @@ static void test_page(void)
     report_free(&r);
 }
 
+// Whatever bytes a run's files hold, there is a page or a reason.
+static void test_bytes(void)
+{
+    static const char *const files[] = {"pumice_config.json", "pumice_plan.json", "log.jsonl", "manifest-2-two.jsonl"};
+    static const char *const pieces[] = {
+        "[", "]", "{", "}", "null", "-1", "1e300", "\"x\"", ":", ",", "\n", "\"step\"", "<"};
+    char *folder = at("bytes"), *path = mem_string(getenv("PATH") ? getenv("PATH") : "");
+    uint64_t seed = 5;
+    setenv("PATH", "/nowhere", 1); // it is the reading that is tested
+    fake_run(folder, &(struct fake_run){"dmt", 0.25, 1, 2, 8, 0.75, 0.5});
+    for (int round = 0; round < 400; round++) {
+        char *name = path_join(folder, files[test_random(&seed) % 4]);
+        struct file_map f;
+        struct error e = {0};
+        struct text old = {0}, new = {0};
+        CHECK(file_map(&f, name, &e) == 0);
+        text_add(&old, f.data, f.bytes);
+        file_unmap(&f);
+        size_t from = test_random(&seed) % (old.bytes + 1), cut = test_random(&seed) % 12;
+        if (from + cut > old.bytes) cut = old.bytes - from;
+        text_add(&new, old.data, from);
+        const char *piece = pieces[test_random(&seed) % (sizeof pieces / sizeof *pieces)];
+        text_add(&new, piece, strlen(piece));
+        text_add(&new, old.data + from + cut, old.bytes - from - cut);
+        FILE *file = fopen(name, "wb");
+        CHECK(file && fwrite(new.data, 1, new.bytes, file) == new.bytes &&fclose(file) == 0);
+
+        struct report r;
+        struct report_tables t;
+        struct report_figures figures;
+        struct text page = {0};
+        CHECK_SAY(read_all(&r, &e, (const char *const[]){"bytes"}, 1) == 0, "%s", e.text);
+        report_tables_make(&t, &r);
+        report_figures_make(&figures, &r, &t);
+        report_page(&page, &r, &t, &figures, "t");
+        cJSON_Delete(report_json(&r, &t, &figures, "t"));
+        CHECK(strstr(page.data, "</html>") != NULL);
+        text_free(&page);
+        report_figures_free(&figures);
+        report_tables_free(&t);
+        report_free(&r);
+
+        // Every other time it stays: mistakes pile up, until the run is written anew.
+        if (round % 20 == 19) {
+            fake_run(folder, &(struct fake_run){"dmt", 0.25, 1, 2, 8, 0.75, 0.5});
+        } else if (round % 2 == 0 && (file = fopen(name, "wb"))) {
+            CHECK(fwrite(old.data, 1, old.bytes, file) == old.bytes);
+            fclose(file);
+        }
+        text_free(&old);
+        text_free(&new);
+        free(name);
+    }
+    setenv("PATH", path, 1);
+    free(path);
+    free(folder);
+}
+
 int main(void)
 {
     struct error e = {0};
@@ -438,6 +496,7 @@ int main(void)
     test_curves();
     test_sweep();
     test_page();
+    test_bytes();
     CHECK(folder_remove(work, &e) == 0);
     return test_end();
 }

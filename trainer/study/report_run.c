@@ -220,6 +220,7 @@ static void read_parts(struct report_run *run, struct report *r, struct report_s
 {
     const cJSON *item;
     step->first_part = run->part_count;
+    if (!cJSON_IsObject(sources)) return;
     cJSON_ArrayForEach(item, sources)
     {
         GROW(run->parts, run->part_count, run->part_capacity);
