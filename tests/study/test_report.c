@@ -53,13 +53,14 @@ static void test_words(void)
         CHECK_STRING(t.data, cases[i].want);
         text_free(&t);
     }
-    cJSON *config = cJSON_Parse("{\"strategy\":\"dmt\",\"dmt_k\":0.0625,\"learning_rate\":2e-5,"
-                                "\"model_name_or_path\":\"/a/b.gguf\",\"stages.0.mix.math\":0.5,\"packing\":false,"
-                                "\"sources.math.path\":[\"/a/c.jsonl\",\"d.jsonl\"],\"lora_target\":[]}");
+    cJSON *config =
+        cJSON_Parse("{\"strategy\":\"dmt\",\"dmt_k\":0.0625,\"learning_rate\":2e-5,"
+                    "\"model_name_or_path\":\"/a/b.gguf\",\"stages.0.mix.math\":0.5,\"packing\":false,"
+                    "\"sources.math.path\":[\"/a/c.jsonl\",\"d.jsonl\"],\"lora_target\":[],\"method\":\"dmt 1/4\"}");
     struct text t = {0};
     for (const cJSON *item = config->child; item; item = item->next) report_setting(&t, item->string, item);
     CHECK_STRING(t.data, "dmt, k=1/16, learning_rate=2e-05, b.gguf, stages.0.mix.math=1/2, packing=false, "
-                         "c.jsonl+d.jsonl, lora_target=[]");
+                         "c.jsonl+d.jsonl, lora_target=[], dmt 1/4");
     text_free(&t);
     cJSON_Delete(config);
 }

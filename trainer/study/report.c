@@ -48,11 +48,12 @@ void report_fraction(struct text *t, double x)
     text_print(t, "%s", digits);
 }
 
-// A path says most with its last part.
-static void add_word(struct text *t, const char *s)
+// A path says most with its last part; a sweep's own words ("dmt 1/4") stay as they are.
+static void add_word(struct text *t, const char *key, const char *s)
 {
-    const char *slash = strrchr(s, '/');
-    text_print(t, "%s", slash && slash[1] ? slash + 1 : s);
+    const char *last = strrchr(key, '.'), *slash = strrchr(s, '/');
+    bool path = strcmp(last ? last + 1 : key, "path") == 0 || strcmp(key, "model_name_or_path") == 0;
+    text_print(t, "%s", path && slash && slash[1] ? slash + 1 : s);
 }
 
 static bool is_words(const cJSON *value)
@@ -69,11 +70,11 @@ void report_setting(struct text *t, const char *key, const cJSON *value)
     name = strncmp(key, "sources.", 8) == 0 || strncmp(key, "stages.", 7) == 0 || !name ? key : name + 1;
     if (t->bytes) text_print(t, ", ");
     if (cJSON_IsString(value)) {
-        add_word(t, value->valuestring);
+        add_word(t, key, value->valuestring);
     } else if (is_words(value)) {
         for (const cJSON *item = value->child; item; item = item->next) {
             if (item != value->child) text_print(t, "+");
-            add_word(t, item->valuestring);
+            add_word(t, key, item->valuestring);
         }
     } else if (cJSON_IsNumber(value)) {
         text_print(t, "%s=", strcmp(name, "dmt_k") == 0 ? "k" : name);

@@ -328,7 +328,7 @@ static void line_figure(struct report_figures *all, const struct report *r, cons
     size_t count = part_size(first, line_count);
     double zero = k_axis ? zero_place(r, lines, line_count) : 0;
     struct report_figure *f = new_figure(all, k_axis ? FIGURE_K : FIGURE_GROWTH,
-        part_title(k_axis ? "Abilities over k" : "Growth of abilities", first, count, line_count));
+        part_title(k_axis ? "Abilities against k" : "Growth of abilities", first, count, line_count));
     for (size_t i = 0; i < count && line_count > 1; i++) add_legend(f, (unsigned)i, lines[first + i].label);
     for (size_t a = 0; a < r->abilities.count; a++) {
         bool score = false;

@@ -155,11 +155,11 @@ static void begin_section(struct text *t, const char *id, const char *title)
 
 // ---- figures -----------------------------------------------------------------------------------------------------
 
-static bool has_part(const struct report_figures *f, enum figure_part part)
+static size_t part_count(const struct report_figures *f, enum figure_part part)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (f->figures[i].part == part) return true;
-    return false;
+    size_t n = 0;
+    for (size_t i = 0; i < f->count; i++) n += f->figures[i].part == part;
+    return n;
 }
 
 static void add_figures(struct text *t, const struct report_figures *f, enum figure_part part)
@@ -167,7 +167,7 @@ static void add_figures(struct text *t, const struct report_figures *f, enum fig
     for (size_t i = 0; i < f->count; i++) {
         const struct report_figure *figure = &f->figures[i];
         if (figure->part != part || f->problem.text[0]) continue;
-        add_element(t, "h3", NULL, figure->title);
+        if (part_count(f, part) > 1) add_element(t, "h3", NULL, figure->title);
         if (figure->text) add_element(t, "p", "small", figure->text);
         if (figure->legend_count) add(t, "<ul class=\"legend\">");
         for (size_t k = 0; k < figure->legend_count; k++) {
@@ -351,9 +351,9 @@ static void add_lines(struct text *out, const struct report *r, const struct rep
     size_t count = report_lines(&lines, r, axis);
     if (count && (t->any_score || t->any_loss)) {
         if (axis == REPORT_K)
-            begin_section(out, "k", "Score against k");
+            begin_section(out, "k", "Abilities against k");
         else
-            begin_section(out, "growth", "Growth");
+            begin_section(out, "growth", "Growth of abilities");
         add_figures(out, f, axis == REPORT_K ? FIGURE_K : FIGURE_GROWTH);
         line_table(out, r, t, lines, count, axis);
     }
@@ -585,8 +585,8 @@ static void add_link(struct text *out, bool there, const char *id, const char *w
 void report_page(struct text *out, const struct report *r, const struct report_tables *t,
     const struct report_figures *f, const char *title)
 {
-    bool training = has_part(f, FIGURE_TRAINING) && !f->problem.text[0];
-    bool evaluation = has_part(f, FIGURE_EVALUATION) && !f->problem.text[0];
+    bool training = part_count(f, FIGURE_TRAINING) && !f->problem.text[0];
+    bool evaluation = part_count(f, FIGURE_EVALUATION) && !f->problem.text[0];
     struct text sections = {0};
     add(out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" REPORT_MARK
              "\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<link rel=\"icon\" "
