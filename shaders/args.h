@@ -15,11 +15,12 @@
 // - Sums are f32, in an order that depends only on sizes and constants.
 // - Groups are numbered x + y * (groups in x); groups beyond the work return. How many there are:
 //   row kernels            one a row: embed, rmsnorm, rmsnorm_backward, rope, glu, glu_backward, gather_rows, scatter_rows,
-//                          cross_entropy, dropout, cache_append, sample; embed_backward one a distinct id (at most T)
+//                          cross_entropy, dropout, sample; embed_backward one a distinct id (at most T)
 //   element-wise kernels   any number is right (lanes stride over the grid): fill, convert, adamw, sgd; ELEMENTS_A_LANE
 //                          elements a lane are enough work
 //   rmsnorm_dw             blocks * ceil(columns / (4 GROUP))
 //   column_sum             ceil(columns / COLUMN_SUM_WIDTH(GROUP))
+//   cache_append           one a row, then FORK_GROUPS a sequence
 //   sum_squares            ceil(count / block);   norm_finish 1
 #ifndef PUMICE_ARGS_H
 #define PUMICE_ARGS_H
@@ -49,7 +50,8 @@ struct live_block {
     float temperature, top_p;
     uint top_k;
     float rest1, rest2; // 1 - beta1, 1 - beta2, from the host's doubles (in f32, 1 - 0.999 is off by 1.3e-5 of itself)
-    uint reserved[8];
+    uint forks;         // sequences that take over another's keys and values
+    uint reserved[7];
 };
 
 #define ELEMENTS_A_LANE 32u
@@ -168,7 +170,10 @@ struct attention_args {
 // 0 .. positions[t] of that slot's cache. cache_k, cache_v: [slots * capacity, kv_heads D].
 // Bindings 1 slots (uint [T]), 2 positions (uint [T]), 3 qkv (reads Q), 4 cache_k, 5 cache_v, 6 out.
 // cache_append: copies the K and V columns of row t to row slots[t] * capacity + positions[t] of the caches.
-// Bindings 1 slots, 2 positions, 3 qkv, 4 cache_k, 5 cache_v.
+// Groups from `rows` on copy for forks i < live.forks, FORK_GROUPS each: the first forks[3 i + 2] rows of slot forks[3 i] become
+// those of slot forks[3 i + 1]. No row is appended that a fork reads or writes.
+// Bindings 1 slots, 2 positions, 3 qkv, 4 cache_k, 5 cache_v, 6 forks (uint [3 * slots]).
+#define FORK_GROUPS 4u
 struct cache_args {
     uint rows, heads, kv_heads, head_dim;
     uint ld_qkv, offset_q, offset_k, offset_v, ld_out;
@@ -248,11 +253,14 @@ struct optimizer_args {
 };
 
 // ---- sampling -----------------------------------------------------------------------------------------------------
-// sample: the next token of each row i < live.targets of logits: temperature 0: arg max (smallest index among equals);
-// else softmax at that temperature over the top_k largest (0: all) and of those the smallest set whose sum reaches top_p,
-// drawn with word 0 of philox(counter = (conversation[t], positions[t], 0, 0), key = seed), t = target_rows[i]: a draw
-// belongs to a place in a text, wherever in the batch it is made. Bindings 1 logits [rows, V], 2 token (uint [rows]),
-// 3 target_rows, 4 conversation, 5 positions (uint [T]).
+// sample: next tokens of each row i < live.targets of logits, for the draws draw_first[i] .. draw_first[i + 1) - 1: at
+// temperature 0 the arg max (smallest index among equals); else from the softmax at that temperature over the top_k largest
+// (0: all) and of those the smallest set whose sum reaches top_p. Draw d has word 0 of philox(counter = (draw_keys[2 d],
+// positions[target_rows[i]], draw_keys[2 d + 1], 0), key = seed): it belongs to a place in a text, wherever in the batch it is
+// made. With a limit the draw runs through the tokens from the largest logit on, without one through stripes of columns: first
+// those with (column / 4) % SAMPLE_STRIPES 0, then 1, ... Bindings 1 logits [rows, V], 2 token (uint [draws]), 3 target_rows,
+// 4 positions, 5 draw_first (uint [rows + 1]), 6 draw_keys (uint [2 draws]).
+#define SAMPLE_STRIPES 256u
 struct sample_args {
     uint rows, columns, ld;
 };

@@ -50,6 +50,14 @@ const struct command commands[] = {
         "Without a CONFIG the model is SmolLM2-135M's shapes with random weights, and a step is random tokens; with one, its\n"
         "model and the conversations of its first step.", "pumice bench --tokens 2048 --documents 16 --json > before.json",
         command_bench},
+    {"diff", "what training changed in a model; sets the most changed parameters back", "--before MODEL --after MODEL [options]",
+        "A parameter's change is |after - before| / |before|; the largest come first. With --data: KL(after || before) over the ten\n"
+        "likeliest first tokens of each answer, as the tuned model sees them (arXiv 2509.16596). Models saved in bf16 differ from\n"
+        "their f32 originals everywhere by rounding: train with save_dtype f32 to see what training did.",
+        "pumice diff --before models/SmolLM2-135M-Instruct.Q4_1.gguf --after runs/memory-60 --restore 0.2 --output runs/restored",
+        command_diff},
+    {"select", "chooses data: by how well a model remembers facts", "METHOD [options]", NULL, "pumice select memory --help",
+        command_select},
     {0},
 };
 

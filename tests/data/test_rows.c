@@ -29,6 +29,7 @@ static const char *parse_bytes(const char *json, size_t bytes)
     if (row.kind == ROW_TEXT) text_print(&t, "text: %s", row.text);
     for (size_t i = 0; i < row.choice_count; i++) text_print(&t, " choice %s", row.choices[i]);
     if (row.answer) text_print(&t, " answer %s", row.answer);
+    for (size_t i = 1; i < row.answer_count; i++) text_print(&t, " or %s", row.answers[i]);
     return t.data;
 }
 
@@ -82,6 +83,8 @@ static void test_formats(void)
         {"{\"prompt\": \"P\", \"choices\": [\"a\", \"b\"], \"answer\": \"b\"}", "-user: P choice a choice b answer b"},
         {"{\"prompt\": \"P\", \"choices\": {\"text\": []}, \"answer\": 12.5}", "-user: P answer 12.5"},
         {"{\"text\": \"T\", \"answer\": 3}", "text: T answer 3"},
+        {"{\"prompt\": \"P\", \"answer\": [\"a\", 2, {}, \"b c\"]}", "-user: P answer a or 2 or b c"},
+        {"{\"prompt\": \"P\", \"answer\": []}", "-user: P"},
         {"{\"input_ids\": [5, 6, 7], \"labels\": [-100, 6, 7]}", "5 6+ 7+"},
         {"{\"input_ids\": [5, 6]}", "5+ 6+"},
         {"{\"input_ids\": [0, 0, 5, 6, 0], \"labels\": [-100, -100, -100, 6, -100], \"attention_mask\": [0, 0, 1, 1, "

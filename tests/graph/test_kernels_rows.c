@@ -181,7 +181,8 @@ static void rope_typical(void)
 
 // ---- cache_append ------------------------------------------------------------------------------------------------
 
-static void cache_append_case(uint32_t rows, uint32_t alive, uint32_t kv_heads, uint32_t head_dim)
+// fork: whether slot 3 begins with 4 rows of slot 1, slot 2 with one of slot 4; then no row is appended to what they read or write.
+static void cache_append_case(uint32_t rows, uint32_t alive, uint32_t kv_heads, uint32_t head_dim, bool fork)
 {
     enum { SLOTS = 5, CAPACITY = 6, HEADS = 2 };
     uint64_t seed = kv_heads + rows;
@@ -192,6 +193,7 @@ static void cache_append_case(uint32_t rows, uint32_t alive, uint32_t kv_heads, 
     struct field *qkv = run_tensor(&r, rows, queries + 2 * width);
     struct field *k = run_tensor(&r, SLOTS * CAPACITY, width), *v = run_tensor(&r, SLOTS * CAPACITY, width);
     v->ld = k->ld; // both caches have one ld
+    struct field *forks = run_words(&r, 3 * SLOTS);
     struct cache_args args = {.rows = rows,
         .heads = HEADS,
         .kv_heads = kv_heads,
@@ -206,18 +208,37 @@ static void cache_append_case(uint32_t rows, uint32_t alive, uint32_t kv_heads, 
     run_args(&r, &args, sizeof args);
     for (uint32_t t = 0; t < alive; t++) {
         field_set(slots, t, 0, t % SLOTS);
-        uint32_t p = (uint32_t)field_set(positions, t, 0, t == 2 ? CAPACITY : (t + 3) % CAPACITY); // row 2 has no room
+        uint32_t where = fork ? 4 + t % 2 : (t + 3) % CAPACITY;
+        uint32_t p = (uint32_t)field_set(positions, t, 0, t == 2 ? CAPACITY : where); // row 2 has no room
         for (uint32_t c = 0; c < width && p < CAPACITY; c++) {
             field_want(k, t % SLOTS * CAPACITY + p, c, qkv->value[t * qkv->columns + queries + c], EXACT);
             field_want(v, t % SLOTS * CAPACITY + p, c, qkv->value[t * qkv->columns + queries + width + c], EXACT);
         }
     }
-    run_check(&r, rows + 2);
+    static const uint32_t copies[2][3] = {{1, 3, 4}, {4, 2, 1}}; // from, to, rows
+    for (uint32_t i = 0; fork && i < 2; i++) {
+        for (uint32_t c = 0; c < 3; c++) field_set(forks, 3 * i + c, 0, copies[i][c]);
+        field_random(k, copies[i][0] * CAPACITY, copies[i][2], 2, &seed);
+        field_random(v, copies[i][0] * CAPACITY, copies[i][2], 2, &seed);
+        for (uint32_t row = 0; row < copies[i][2]; row++)
+            for (uint32_t c = 0; c < width; c++) {
+                uint32_t from = copies[i][0] * CAPACITY + row, to = copies[i][1] * CAPACITY + row;
+                field_want(k, to, c, k->value[from * width + c], EXACT);
+                field_want(v, to, c, v->value[from * width + c], EXACT);
+            }
+    }
+    r.live.forks = fork ? 2 : 0;
+    run_check(&r, rows + FORK_GROUPS * SLOTS + 2);
 }
 
 static void cache_append_typical(void)
 {
-    cache_append_case(5, 4, 3, 8);
+    cache_append_case(5, 4, 3, 8, false);
+}
+
+static void cache_append_forks(void)
+{
+    cache_append_case(5, 4, 3, 8, true);
 }
 
 // ---- fill, convert -----------------------------------------------------------------------------------------------
@@ -371,6 +392,11 @@ static const struct mutation mutations[] = {
     WRONG(cache_append_typical, IN_ARGS, WORD(cache_args, ld_cache), ADD, 8),
     WRONG(cache_append_typical, IN_ARGS, WORD(cache_args, capacity), ADD, 1),
     WRONG(cache_append_typical, IN_LIVE, WORD(live_block, tokens), ADD, -1),
+    WRONG(cache_append_forks, IN_ARGS, WORD(cache_args, rows), ADD, -2),
+    WRONG(cache_append_forks, IN_ARGS, WORD(cache_args, kv_heads), ADD, -1),
+    WRONG(cache_append_forks, IN_ARGS, WORD(cache_args, ld_cache), ADD, 8),
+    WRONG(cache_append_forks, IN_ARGS, WORD(cache_args, capacity), SET, 3),
+    WRONG(cache_append_forks, IN_LIVE, WORD(live_block, forks), ADD, -1),
     WRONG(fill_typical, IN_ARGS, WORD(fill_args, count), ADD, -1),
     WRONG(fill_typical, IN_ARGS, WORD(fill_args, count), ADD, 1),
     WRONG(fill_typical, IN_ARGS, WORD(fill_args, value), ADD, 1),
@@ -420,9 +446,9 @@ static void test_shapes(void)
     rope_case(6, 6, 0, 9, 64, 1);
     rope_case(6, 3, 2, 5, 24, -1);
     rope_case(33, 33, 0, 3, 80, 1);
-    cache_append_case(1, 1, 1, 8);
-    cache_append_case(5, 0, 1, 8);
-    cache_append_case(5, 5, 3, 64);
+    cache_append_case(1, 1, 1, 8, false);
+    cache_append_case(5, 0, 1, 8, true);
+    cache_append_case(5, 5, 3, 64, true);
     for (uint32_t count = 0; count < 9; count++) fill_case(count, 0, 0, 1);
     for (uint32_t groups = 1; groups < 40; groups += 12) {
         fill_case(1001, 0, 0, groups);
@@ -436,6 +462,7 @@ static void test_shapes(void)
     scatter_typical();
     rope_typical();
     cache_append_typical();
+    cache_append_forks();
     fill_typical();
     fill_not_first();
     dropout_typical();

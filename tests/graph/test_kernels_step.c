@@ -309,15 +309,30 @@ static double draw(const uint32_t *order, const double *weight, uint32_t columns
     return -1;
 }
 
-// Returns how many rows had a certain answer. `levels`: logits are multiples of 1 / levels, so that many are equal.
+// The tokens in the order in which a draw without a limit goes through them, and their weights.
+static void stripes_order(uint32_t *order, double *weight, const float *logits, uint32_t columns, double temperature)
+{
+    uint32_t n = 0;
+    float most = logits[0];
+    for (uint32_t c = 1; c < columns; c++) most = logits[c] > most ? logits[c] : most;
+    for (uint32_t stripe = 0; stripe < SAMPLE_STRIPES; stripe++)
+        for (uint32_t c = 0; c < columns; c++)
+            if (c / 4 % SAMPLE_STRIPES == stripe) order[n++] = c;
+    for (uint32_t i = 0; i < columns; i++) weight[i] = exp(((double)logits[order[i]] - most) / temperature);
+}
+
+// Returns how many draws had a certain answer; row t has t % 3 of them, the first rows one more. `levels`: logits are multiples
+// of 1 / levels, so that many are equal.
 static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, uint32_t top_k, float top_p, int levels)
 {
     uint64_t seed = columns + rows;
     struct run r;
+    uint32_t draws = 0, most = 2 * rows + 3;
+    bool limited = temperature > 0 && (top_p < 1 || (top_k && top_k < columns)), stripes = temperature > 0 && !limited;
     run_begin(&r, "sample", STORE(1 << 1));
-    struct field *z = run_tensor(&r, rows + 2, columns), *token = run_words(&r, rows + 3); // two rows are not live
-    struct field *which = run_words(&r, rows + 2), *conversation = run_words(&r, 3 * rows);
-    struct field *position = run_words(&r, 3 * rows);
+    struct field *z = run_tensor(&r, rows + 2, columns), *token = run_words(&r, most); // two rows are not live
+    struct field *which = run_words(&r, rows + 2), *position = run_words(&r, 3 * rows);
+    struct field *first = run_words(&r, rows + 3), *keys = run_words(&r, 2 * most);
     struct sample_args args = {rows + 2, columns, z->ld};
     for (uint32_t t = 0; t < rows + 2; t++) field_set(which, t, 0, 0); // a mutation must not read far outside
     r.live.targets = rows;
@@ -333,24 +348,32 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
     for (uint32_t t = 0; t < rows; t++) {
         for (uint32_t c = 0; c < columns; c++)
             logits[c] = (float)field_set(z, t, c, floor(6 * levels * test_uniform(&seed)) / levels);
-        reference_sample_order(order, weight, logits, (int)columns, temperature > 0 ? temperature : 1);
-        uint32_t random[4], row = (uint32_t)field_set(which, t, 0, 3 * t + t % 3);
-        uint32_t counter[4] = {test_random(&seed) % 1000, test_random(&seed) % 1000};
-        field_set(conversation, row, 0, counter[0]);
-        field_set(position, row, 0, counter[1]);
-        reference_philox(random, counter, (uint32_t[]){11, 12});
+        if (stripes) stripes_order(order, weight, logits, columns, temperature);
+        else reference_sample_order(order, weight, logits, (int)columns, temperature > 0 ? temperature : 1);
+        uint32_t row = (uint32_t)field_set(which, t, 0, 3 * t + t % 3);
+        uint32_t at = (uint32_t)field_set(position, row, 0, test_random(&seed) % 1000);
         // The difference of logits d, 1 / temperature and their product have 1 + 2.5 + 1 roundings, exp 3 + 2 |d|.
         double sum = 0, error = 0;
         for (uint32_t i = 0; i < columns; i++) {
             sum += weight[i];
             if (weight[i] > 0) error += weight[i] * (3 - 6.5 * log(weight[i])) * ULP;
         }
-        error = error / sum + (run_sum_steps(columns) + 4) * ULP; // of the sum; 4: number, product, top_p
-        double number = (random[0] + 0.5) / 4294967296.0;
-        double want = temperature > 0 ? draw(order, weight, columns, top_k, top_p, number, 4 * error) : order[0];
-        field_want(token, t, 0, want, want < 0 ? ANYTHING : EXACT);
-        certain += want >= 0;
+        // Of the sum; 4: number, product, top_p. In stripes a term passes its stripe's sums, then those of all stripes.
+        double steps = stripes ? columns / (double)SAMPLE_STRIPES + 4 + SAMPLE_STRIPES : run_sum_steps(columns);
+        error = error / sum + (steps + 4) * ULP;
+        field_set(first, t, 0, draws);
+        for (uint32_t k = 0; k < t % 3 + (t < 2); k++, draws++) {
+            uint32_t random[4], counter[4] = {test_random(&seed) % 1000, at, t % 2 ? test_random(&seed) % 1000 : 0};
+            field_set(keys, 2 * draws, 0, counter[0]);
+            field_set(keys, 2 * draws + 1, 0, counter[2]);
+            reference_philox(random, counter, (uint32_t[]){11, 12});
+            double number = (random[0] + 0.5) / 4294967296.0;
+            double want = temperature > 0 ? draw(order, weight, columns, top_k, top_p, number, 4 * error) : order[0];
+            field_want(token, draws, 0, want, want < 0 ? ANYTHING : EXACT);
+            certain += want >= 0;
+        }
     }
+    for (uint32_t t = rows; t < rows + 3; t++) field_set(first, t, 0, draws + (t > rows)); // a row that is not live has one, too
     free(order);
     free(weight);
     free(logits);
@@ -358,9 +381,16 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
     return certain;
 }
 
+static uint32_t sample_draws(uint32_t rows)
+{
+    uint32_t draws = 0;
+    for (uint32_t t = 0; t < rows; t++) draws += t % 3 + (t < 2);
+    return draws;
+}
+
 static void sample_typical(void)
 {
-    sample_case(40, 300, 0.7f, 20, 0.8f, 8);
+    sample_case(42, 300, 0.7f, 20, 0.8f, 8);
 }
 
 static void sample_greedy(void)
@@ -368,24 +398,35 @@ static void sample_greedy(void)
     sample_case(99, 300, 0, 0, 1, 1 << 10);
 }
 
+static void sample_plain(void)
+{
+    sample_case(42, 1300, 0.7f, 0, 1, 8);
+}
+
 static void test_sample(void)
 {
-    static const uint32_t widths[] = {1, 2, 5, 7, 8, 33, 257, 1000};
+    static const uint32_t widths[] = {1, 2, 5, 7, 8, 33, 257, 1000, 1100};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         uint32_t columns = widths[i], k = columns / 3;
-        uint32_t rows = run_group > 16 ? 10 : 33, most = rows - rows / 7; // some draws may fall where rounding decides
-        CHECK(sample_case(3, columns, 0, 0, 1, 4) == 3);                  // greedy, with ties
+        uint32_t rows = run_group > 16 ? 10 : 33, all = sample_draws(rows), three = sample_draws(3);
+        uint32_t most = all - all / (columns > 1000 ? 2 : 7); // draws may fall where rounding decides, among many tokens more often
+        CHECK(sample_case(3, columns, 0, 0, 1, 4) == three); // greedy, with ties
         CHECK(sample_case(rows, columns, 1, 0, 1, 1 << 10) >= most);
         CHECK(sample_case(rows, columns, 0.5f, 0, 1, 2) >= most);
+        CHECK(sample_case(rows, columns, 1, columns + 1, 1, 2) >= most); // no limit
         CHECK(sample_case(rows, columns, 1.5f, k, 1, 2) >= most);
         CHECK(sample_case(rows, columns, 1, 0, 0.6f, 2) >= most);
         CHECK(sample_case(rows, columns, 0.8f, k, 0.7f, 1 << 10) >= most);
-        CHECK(sample_case(3, columns, 1, 1, 1, 4) == 3);     // the largest alone
-        CHECK(sample_case(3, columns, 1, 0, 1e-6f, 4) == 3); // likewise
-        sample_case(3, columns, 1e-4f, 0, 1, 1);             // exponents far below the smallest float
+        CHECK(sample_case(3, columns, 1, 1, 1, 4) == three);     // the largest alone
+        CHECK(sample_case(3, columns, 1, 0, 1e-6f, 4) == three); // likewise
+        sample_case(3, columns, 1e-4f, 0, 1, 1);                 // exponents far below the smallest float
+        sample_case(3, columns, 1e-4f, k, 1, 1);
     }
     // Small workgroups loop too often here for Mesa 22.3, which ends a shader's loops after 65,535 rounds in all.
-    if (run_group >= 64) CHECK(sample_case(4, 49152, 0.05f, 50, 0.91f, 1 << 10) > 1);
+    if (run_group >= 64) {
+        CHECK(sample_case(4, 49152, 0.05f, 50, 0.91f, 1 << 10) > 2);
+        CHECK(sample_case(4, 49152, 0.05f, 0, 1, 1 << 10) > 2);
+    }
 }
 
 // ---- all of them -------------------------------------------------------------------------------------------------
@@ -441,6 +482,14 @@ static const struct mutation mutations[] = {
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_k), ADD, -1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_k), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, top_p), TIMES, 1.1),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, targets), ADD, -1),
+    WRONG(sample_plain, IN_ARGS, WORD(sample_args, columns), ADD, -30),
+    WRONG(sample_plain, IN_ARGS, WORD(sample_args, ld), ADD, 8),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, temperature), TIMES, 1.1),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, top_k), SET, 20),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, top_p), TIMES, 0.5),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, seed_low), ADD, 1),
+    WRONG(sample_plain, IN_LIVE, WORD(live_block, seed_high), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, seed_low), ADD, 1),
     WRONG(sample_typical, IN_LIVE, WORD(live_block, seed_high), ADD, 1),
     WRONG(sample_greedy, IN_ARGS, WORD(sample_args, columns), ADD, -30),
@@ -505,6 +554,7 @@ int main(int argc, char **argv)
             test_sample();
             cross_entropy_typical();
             sample_typical();
+            sample_plain();
             sample_greedy();
             if (store_mask) break;
             test_update();

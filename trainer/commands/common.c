@@ -115,13 +115,14 @@ void evaluator_close(struct evaluator *v)
     *v = (struct evaluator){0};
 }
 
-int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t capacity, uint32_t most,
-    struct error *e)
+int writer_open_with(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage,
+    const struct generation_options *options, uint32_t most, struct error *e)
 {
     *w = (struct writer){0};
     struct limits limits = limits_of(gpu_info(gpu));
     limits.products = products_best(gpu_info(gpu));
-    struct generation_options o = generation_choose(&bundle->model, &limits, storage, capacity, most);
+    struct generation_options o = generation_choose(&bundle->model, &limits, storage, options->capacity, most);
+    if (options->together) o.together = options->together;
     struct choices *met = limits.met = choices_new();
     int status = generation_make(&w->generation, &bundle->model, &limits, &o, e);
     limits.met = NULL;
@@ -139,6 +140,12 @@ int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum s
     if (ok && model_load(&bundle->model, w->engine, 0, e) == 0) return 0;
     writer_close(w);
     return -1;
+}
+
+int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t capacity, uint32_t most,
+    struct error *e)
+{
+    return writer_open_with(w, bundle, gpu, storage, &(struct generation_options){.capacity = capacity}, most, e);
 }
 
 void writer_close(struct writer *w)

@@ -17,5 +17,8 @@ int command_kernels(const struct command *c, int argc, char **argv);
 int command_tokenize(const struct command *c, int argc, char **argv);
 int command_report(const struct command *c, int argc, char **argv);
 int command_bench(const struct command *c, int argc, char **argv);
+int command_diff(const struct command *c, int argc, char **argv);
+int command_select(const struct command *c, int argc, char **argv);
+int select_memory(const struct command *c, int argc, char **argv);
 
 #endif

@@ -458,10 +458,14 @@ static void read_metrics(struct builder *b, const cJSON *object)
                 arena_copy(b->arena, item->valuestring, strlen(item->valuestring));
     }
     char number[64];
-    if (cJSON_IsString(answer))
-        b->row->answer = arena_copy(b->arena, answer->valuestring, strlen(answer->valuestring));
-    else if (cJSON_IsNumber(answer) && cJSON_PrintPreallocated((cJSON *)answer, number, sizeof number, 0))
-        b->row->answer = arena_copy(b->arena, number, strlen(number));
+    size_t most = cJSON_IsArray(answer) ? (size_t)cJSON_GetArraySize(answer) : 1;
+    b->row->answers = arena_alloc(b->arena, (most + 1) * sizeof *b->row->answers);
+    for (const cJSON *item = cJSON_IsArray(answer) ? answer->child : answer; item; item = cJSON_IsArray(answer) ? item->next : NULL) {
+        const char *text = cJSON_GetStringValue(item);
+        if (cJSON_IsNumber(item) && cJSON_PrintPreallocated((cJSON *)item, number, sizeof number, 0)) text = number;
+        if (text) b->row->answers[b->row->answer_count++] = arena_copy(b->arena, text, strlen(text));
+    }
+    b->row->answer = b->row->answer_count ? b->row->answers[0] : NULL;
 }
 
 // "system" beside the messages is a first turn, unless there is one.

@@ -14,7 +14,7 @@
 //   tokens as they are
 //
 // in this order when a row fits several. Beside them: "system" (a system turn when the row has none), "choices" and
-// "answer" for metrics. Other keys mean nothing, except those whose sense would be lost: tool calls, images, sounds and
+// "answer" (a text, a number, or a list of them) for metrics. Other keys mean nothing, except those whose sense would be lost: tool calls, images, sounds and
 // reasoning are refused by name unless they are empty.
 #ifndef PUMICE_ROWS_H
 #define PUMICE_ROWS_H
@@ -37,6 +37,8 @@ struct row {
     const char **choices; // (choice_count) the answers to choose from; NULL if the row has none
     size_t choice_count;
     const char *answer; // the expected answer, or NULL; numbers as they would be printed
+    const char **answers; // (answer_count) all that count as right: of a list, its texts; the first is `answer`
+    size_t answer_count;
 };
 
 // A data file being read.

@@ -7,13 +7,15 @@
 #include <string.h>
 
 static const char *const input_names[INPUT_COUNT] = {"ids", "positions", "starts", "ends", "conversation",
-    "target_rows", "target_ids", "row_target", "sorted_rows", "group_first", "group_ids", "slots"};
+    "target_rows", "target_ids", "row_target", "sorted_rows", "group_first", "group_ids", "slots",
+    "draw_first", "draw_keys", "forks"};
 
 void graph_init(struct graph *g, uint64_t tokens, enum storage storage)
 {
     *g = (struct graph){.tokens = tokens, .storage = storage, .layer = -1};
     for (int i = 0; i < INPUT_COUNT; i++)
-        g->input[i] = graph_tensor(g, TENSOR_INPUT, STORAGE_U32, 1, tokens + (i == INPUT_GROUP_FIRST), "%s", input_names[i]);
+        g->input[i] = graph_tensor(g, TENSOR_INPUT, STORAGE_U32, 1, i >= INPUT_DRAW_FIRST ? 1 : tokens + (i == INPUT_GROUP_FIRST),
+            "%s", input_names[i]);
     g->rope_table = g->loss = g->hit = g->logits = g->sampled = NO_TENSOR;
 }
 
@@ -152,10 +154,18 @@ tensor_id graph_attention(struct graph *g, tensor_id qkv, uint32_t heads, uint32
     return out;
 }
 
+static void size_input(struct graph *g, enum input input, uint64_t count)
+{
+    struct tensor *t = graph_at(g, g->input[input]);
+    t->columns = count;
+    t->ld = ld_of(TENSOR_INPUT, count);
+}
+
 tensor_id graph_attention_cached(struct graph *g, tensor_id qkv, uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
     uint32_t window, float scale)
 {
     uint64_t rows = g->cache_slots * g->cache_capacity, columns = (uint64_t)kv_heads * head_dim;
+    size_input(g, INPUT_FORKS, 3 * g->cache_slots);
     tensor_id k = graph_tensor(g, TENSOR_STATE, g->storage, rows, columns, "cache_k.%d", g->layer);
     tensor_id v = graph_tensor(g, TENSOR_STATE, g->storage, rows, columns, "cache_v.%d", g->layer);
     tensor_id out = add_attention(g, OP_CACHE, qkv, heads, kv_heads, head_dim, window, scale);
@@ -203,7 +213,9 @@ void graph_loss(struct graph *g, tensor_id x, tensor_id head)
 void graph_logits(struct graph *g, tensor_id x, tensor_id head)
 {
     g->logits = graph_tensor(g, TENSOR_STATE, STORAGE_F32, g->cache_slots, graph_at(g, head)->rows, "logits");
-    g->sampled = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->cache_slots, "sampled");
+    g->sampled = graph_tensor(g, TENSOR_STATE, STORAGE_U32, 1, g->draws, "sampled");
+    size_input(g, INPUT_DRAW_FIRST, g->cache_slots + 1);
+    size_input(g, INPUT_DRAW_KEYS, 2 * g->draws);
     struct node *n = add_node(g, OP_LOGITS);
     n->in[0] = x;
     n->in[1] = head;

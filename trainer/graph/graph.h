@@ -66,7 +66,9 @@ struct node {
 // The arrays of a micro-batch, each uint [T] unless said otherwise, in the order of the input block (record.h).
 enum input {
     INPUT_IDS, INPUT_POSITIONS, INPUT_STARTS, INPUT_ENDS, INPUT_CONVERSATION, INPUT_TARGET_ROWS, INPUT_TARGET_IDS,
-    INPUT_ROW_TARGET, INPUT_SORTED_ROWS, INPUT_GROUP_FIRST /* T + 1 */, INPUT_GROUP_IDS, INPUT_SLOTS, INPUT_COUNT
+    INPUT_ROW_TARGET, INPUT_SORTED_ROWS, INPUT_GROUP_FIRST /* T + 1 */, INPUT_GROUP_IDS, INPUT_SLOTS,
+    // Generation; one element elsewhere.
+    INPUT_DRAW_FIRST /* slots + 1 */, INPUT_DRAW_KEYS /* 2 draws */, INPUT_FORKS /* 3 slots */, INPUT_COUNT
 };
 
 struct graph {
@@ -79,6 +81,7 @@ struct graph {
     enum storage storage;   // of activations and of the weights kernels read
     bool dropout;           // dropout nodes and attention dropout exist
     uint64_t cache_slots, cache_capacity; // generation: sequences and rows of each cache
+    uint64_t draws;         // generation: tokens drawn at a time, at least cache_slots
     int layer;              // of nodes being added
     tensor_id input[INPUT_COUNT];
     tensor_id rope_table;   // f32 [positions, D]: cosines, then sines; filled by the host
@@ -124,7 +127,8 @@ tensor_id graph_dropout(struct graph *g, tensor_id x, tensor_id residual, uint32
 tensor_id graph_residual(struct graph *g, tensor_id x, tensor_id w, tensor_id residual, uint32_t site);
 // Cross-entropy of x head^T at the target rows, in chunks; sets g->loss and g->hit.
 void graph_loss(struct graph *g, tensor_id x, tensor_id head);
-// Logits (f32) and next tokens of the rows in target_rows, at most one a sequence; sets g->logits [slots, V], g->sampled.
+// Logits (f32) of the rows in target_rows, at most one a sequence, and the tokens drawn from them; sets g->logits [slots, V],
+// g->sampled [draws].
 void graph_logits(struct graph *g, tensor_id x, tensor_id head);
 
 #endif

@@ -318,8 +318,9 @@ static void cache_forward(struct program *p, const struct node *n, const tensor_
     call_read(c, in[0]);
     call_update(c, in[1]);
     call_update(c, in[2]);
+    call_read(c, input(p, INPUT_FORKS));
     call_args(c, &args, sizeof args);
-    call_groups(p, c, p->graph->tokens);
+    call_groups(p, c, p->graph->tokens + FORK_GROUPS * p->graph->cache_slots);
     c = call_begin(p, "attention_cache");
     call_read(c, slots);
     call_read(c, positions);
@@ -494,8 +495,9 @@ static void logits_forward(struct program *p, const struct node *n, const tensor
     call_read(c, out[0]);
     call_write(c, out[1]);
     call_read(c, input(p, INPUT_TARGET_ROWS));
-    call_read(c, input(p, INPUT_CONVERSATION));
     call_read(c, input(p, INPUT_POSITIONS));
+    call_read(c, input(p, INPUT_DRAW_FIRST));
+    call_read(c, input(p, INPUT_DRAW_KEYS));
     struct sample_args args = {.rows = (uint32_t)rows, .columns = columns(p, out[0]), .ld = ld(p, out[0])};
     call_args(c, &args, sizeof args);
     call_groups(p, c, rows);

@@ -198,6 +198,21 @@ int model_read(const struct model *m, int weight, int part, uint64_t first, uint
     return 0;
 }
 
+void model_part_shape(const struct model_weight *w, int part, uint64_t *rows, uint64_t *columns)
+{
+    *rows = w->matrix ? w->parts[part].rows : 1;
+    *columns = w->matrix || w->part_count == 1 ? w->columns : w->parts[part].rows;
+}
+
+int model_read_part(const struct model *m, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e)
+{
+    const struct model_weight *w = &m->weights[weight];
+    uint64_t all, columns;
+    if (w->matrix) return model_read(m, weight, part, first, rows, out, w->columns, e);
+    model_part_shape(w, part, &all, &columns);
+    return tensor_read_f32(out, find_part(m, &w->parts[part]), 0, columns, e);
+}
+
 // A uniform number in (0, 1] from a counter (splitmix64's finalizer), and from two of them a normal one (Box and Muller).
 static double uniform(uint64_t counter)
 {
@@ -255,42 +270,55 @@ int model_load(const struct model *m, struct engine *engine, uint64_t seed, stru
 
 // ---- saving --------------------------------------------------------------------------------------------------------
 
-// Reads a part's rows from the device, takes the padding out and appends it.
-static int append_part(const struct model *m, struct engine *engine, int weight, int part, bool bf16,
+#define PIECE UINT64_C(1048576) // elements read at a time
+
+int model_engine_read(void *context, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e)
+{
+    (void)e;
+    const struct model_engine *from = context;
+    const struct model_weight *w = &from->model->weights[weight];
+    const struct model_part *p = &w->parts[part];
+    uint64_t ld = (w->columns + 7) / 8 * 8, part_rows, columns;
+    model_part_shape(w, part, &part_rows, &columns);
+    float *padded = mem_alloc(rows * ld * sizeof *padded);
+    engine_read(from->engine, weight, STATE_VALUE, w->matrix ? (p->first_row + first) * ld : 0, rows * ld, padded);
+    // A vector's parts are column ranges of its one row.
+    for (uint64_t r = 0; r < rows; r++)
+        memcpy(out + r * columns, padded + r * ld + (w->matrix ? 0 : p->first_row), columns * sizeof *out);
+    free(padded);
+    return 0;
+}
+
+static int append_part(const struct model *m, const struct model_source *source, int weight, int part, bool bf16,
     struct safetensors_writer *writer, struct error *e)
 {
-    const struct model_weight *w = &m->weights[weight];
-    const struct model_part *p = &w->parts[part];
-    uint64_t ld = (w->columns + 7) / 8 * 8, step = UINT64_C(1048576) / ld;
-    if (step == 0) step = 1;
-    // A vector's parts are column ranges of its one row.
-    uint64_t rows = w->matrix ? p->rows : 1, skip = w->matrix ? 0 : p->first_row;
-    uint64_t columns = w->matrix || w->part_count == 1 ? w->columns : p->rows;
+    uint64_t rows, columns;
+    model_part_shape(&m->weights[weight], part, &rows, &columns);
+    uint64_t step = PIECE / columns ? PIECE / columns : 1;
     if (step > rows) step = rows;
-    float *from = mem_alloc(step * ld * sizeof *from);
+    float *from = mem_alloc(step * columns * sizeof *from);
     int status = 0;
     for (uint64_t first = 0; first < rows && status == 0; first += step) {
         uint64_t n = rows - first < step ? rows - first : step;
-        engine_read(engine, weight, STATE_VALUE, w->matrix ? (p->first_row + first) * ld : 0, n * ld, from);
-        for (uint64_t r = 0; r < n; r++) {
-            float *row = from + r * ld + skip;
-            uint16_t *narrow = (uint16_t *)from + r * columns; // never beyond what has been read already
-            if (bf16) {
-                for (uint64_t c = 0; c < columns; c++) {
-                    uint16_t h = bf16_from_f32(row[c]);
-                    memcpy(&narrow[c], &h, sizeof h);
-                }
-            } else {
-                memmove(from + r * columns, row, columns * sizeof *from);
-            }
+        status = source->read(source->context, weight, part, first, n, from, e);
+        uint16_t *narrow = (uint16_t *)from; // never beyond what has been read already
+        for (uint64_t i = 0; bf16 && i < n * columns; i++) {
+            uint16_t h = bf16_from_f32(from[i]);
+            memcpy(&narrow[i], &h, sizeof h);
         }
-        status = safetensors_writer_append(writer, from, n * columns * (bf16 ? 2 : 4), e);
+        if (status == 0) status = safetensors_writer_append(writer, from, n * columns * (bf16 ? 2 : 4), e);
     }
     free(from);
     return status;
 }
 
 int model_save(const struct model *m, struct engine *engine, const char *folder, bool bf16, struct error *e)
+{
+    struct model_engine from = {m, engine};
+    return model_write(m, &(struct model_source){model_engine_read, &from}, folder, bf16, e);
+}
+
+int model_write(const struct model *m, const struct model_source *source, const char *folder, bool bf16, struct error *e)
 {
     int count = 0;
     for (int i = 0; i < m->weight_count; i++) count += m->weights[i].part_count;
@@ -300,16 +328,18 @@ int model_save(const struct model *m, struct engine *engine, const char *folder,
         for (int k = 0; k < m->weights[i].part_count; k++) {
             const struct model_weight *w = &m->weights[i];
             struct safetensors_entry *entry = &entries[count++];
+            uint64_t rows, columns;
+            model_part_shape(w, k, &rows, &columns);
             *entry = (struct safetensors_entry){.name = w->parts[k].hf, .dtype = bf16 ? DTYPE_BF16 : DTYPE_F32, .rank = w->matrix ? 2 : 1};
-            if (w->matrix) entry->shape[0] = w->parts[k].rows, entry->shape[1] = w->columns;
-            else entry->shape[0] = w->part_count > 1 ? w->parts[k].rows : w->columns;
+            if (w->matrix) entry->shape[0] = rows, entry->shape[1] = columns;
+            else entry->shape[0] = columns;
         }
     char *path = path_join(folder, "model.safetensors");
     struct safetensors_writer *writer = safetensors_writer_open(path, entries, (size_t)count, NULL, e);
     int status = writer ? 0 : -1;
     for (int i = 0; i < m->weight_count && status == 0; i++)
         for (int k = 0; k < m->weights[i].part_count && status == 0; k++)
-            status = append_part(m, engine, i, k, bf16, writer, e);
+            status = append_part(m, source, i, k, bf16, writer, e);
     if (status == 0) status = safetensors_writer_finish(writer, e);
     else safetensors_writer_abort(writer);
     free(path);

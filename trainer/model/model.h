@@ -57,13 +57,29 @@ void model_fill_tables(const struct model *m, struct replay *r, const struct gra
 // Streams the weights to the engine, a few megabytes at a time. `seed` is used by random weights. `progress` (or NULL) is
 // called with the share done.
 int model_load(const struct model *m, struct engine *engine, uint64_t seed, struct error *e);
+// Where the weights that are saved come from: rows [first, first + rows) of a part, tightly, in the order of Hugging Face (of a
+// vector's part its one row). Parts are asked for in order, each from its first row to its last, once. -1 with the reason.
+struct model_source {
+    int (*read)(void *context, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e);
+    void *context;
+};
+struct model_engine { // of an engine; the context of model_engine_read
+    const struct model *model;
+    struct engine *engine;
+};
+int model_engine_read(void *context, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e);
 // Writes model.safetensors and config.json into an existing folder, in Hugging Face names; bf16 or f32.
+int model_write(const struct model *m, const struct model_source *source, const char *folder, bool bf16, struct error *e);
 int model_save(const struct model *m, struct engine *engine, const char *folder, bool bf16, struct error *e);
 
 // Part `part` of weight `w` in the row-major order of Hugging Face, rows [first, first + rows) of the part, into out with
 // leading dimension ld.
 int model_read(const struct model *m, int weight, int part, uint64_t first, uint64_t rows, float *out, uint64_t ld,
     struct error *e);
+// The same, tightly, for a vector's part too. What is read is the model's file: there are no random weights.
+int model_read_part(const struct model *m, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e);
+// A part's shape: of a vector one row.
+void model_part_shape(const struct model_weight *w, int part, uint64_t *rows, uint64_t *columns);
 uint64_t model_parameters(const struct model *m);
 
 #endif

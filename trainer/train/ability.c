@@ -156,6 +156,11 @@ static int make_prompt(struct making *m, size_t i, struct error *e)
     memcpy(ids, m->maker.tokens.ids, 4 * (size_t)tokens);
     a->requests[a->rows] = (struct generate_request){ids, tokens};
     a->references[a->rows] = reference;
+    if (row->answer_count > 1) {
+        const char **others = a->others[a->rows] = arena_alloc(&a->arena, row->answer_count * sizeof *others);
+        for (size_t k = 1; k < row->answer_count; k++) others[k - 1] = row->answers[k];
+        others[row->answer_count - 1] = NULL;
+    }
     if (tokens + a->max_new_tokens > a->capacity) a->capacity = tokens + a->max_new_tokens;
     return 0;
 }
@@ -190,6 +195,7 @@ int ability_make(struct ability *a, const struct source *s, const struct bundle 
     a->right = mem_zero(s->count, sizeof *a->right);
     a->requests = mem_zero(s->count, sizeof *a->requests);
     a->references = mem_zero(s->count, sizeof *a->references);
+    a->others = mem_zero(s->count, sizeof *a->others);
     struct making m = {.ability = a,
         .source = s,
         .options = options,
@@ -214,8 +220,16 @@ void ability_free(struct ability *a)
     free(a->right);
     free(a->requests);
     free(a->references);
+    free(a->others);
     free(a->problem);
     *a = (struct ability){0};
+}
+
+static bool contains_one(const struct ability *a, uint32_t row, const char *text, size_t bytes)
+{
+    bool found = metric_contains(text, bytes, a->references[row]);
+    for (const char **other = a->others[row]; other && *other && !found; other++) found = metric_contains(text, bytes, *other);
+    return found;
 }
 
 static bool is_right(const struct ability *a, uint32_t row, const struct eval_outcome *out)
@@ -254,7 +268,7 @@ void ability_run(const struct ability *a, struct session *session, struct genera
             generated_text(&text, &all[i], a->tokenizer, &a->stops);
             text_add(&text, "", 0);
             out->correct += a->metric == METRIC_NUMERIC ? metric_numeric(text.data, text.bytes, a->references[i])
-                                                        : metric_contains(text.data, text.bytes, a->references[i]);
+                                                        : contains_one(a, i, text.data, text.bytes);
             text_free(&text);
         }
         generated_free(all, a->rows);

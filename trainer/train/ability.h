@@ -5,7 +5,7 @@
 //   exact     greedy decoding would give the row's last trained turn word for word: the arg max of one teacher-forced
 //             pass is right at every trained token of it
 //   numeric   the number that a greedy answer gives is the reference's (metrics.h)
-//   contains  the reference stands in the greedy answer
+//   contains  the reference stands in the greedy answer; of a list of answers one of them
 //   choice    of the row's "choices" the right one is the most probable answer, by the sum over its turn's tokens;
 //   where
 //             every choice is one token (letters), by that token alone, which compares their logits
@@ -38,6 +38,7 @@ struct ability {
     // numeric, contains
     struct generate_request *requests; // (rows)
     const char **references;           // (rows)
+    const char ***others;              // (rows) further texts that count as right (contains), ended by NULL; NULL: none
     struct stops stops;
     const struct tokenizer *tokenizer;
     struct arena arena;

@@ -67,12 +67,19 @@ static int save_generation_config(const struct bundle *b, const char *folder, st
     return status;
 }
 
+int model_files_save(
+    const char *folder, const struct bundle *b, const struct model_source *source, bool bf16_weights, struct error *e)
+{
+    if (model_write(&b->model, source, folder, bf16_weights, e)) return -1;
+    if (tokenizer_save(b->tokenizer, folder, e)) return -1;
+    return save_generation_config(b, folder, e);
+}
+
 static int save_model_files(
     const char *folder, const struct bundle *b, struct engine *engine, bool bf16_weights, struct error *e)
 {
-    if (model_save(&b->model, engine, folder, bf16_weights, e)) return -1;
-    if (tokenizer_save(b->tokenizer, folder, e)) return -1;
-    return save_generation_config(b, folder, e);
+    struct model_engine from = {&b->model, engine};
+    return model_files_save(folder, b, &(struct model_source){model_engine_read, &from}, bf16_weights, e);
 }
 
 // ---- saving --------------------------------------------------------------------------------------------------------

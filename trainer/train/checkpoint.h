@@ -60,6 +60,11 @@ int checkpoint_load(const char *folder, const struct bundle *b, struct engine *e
 // (UINT64_MAX: none), even if more than `limit` stay so. 0, or -1 with the reason.
 int checkpoint_prune(const char *output_dir, uint64_t limit, uint64_t keep_step, struct error *e);
 
+// Writes a model's files (model.safetensors, config.json, tokenizer, generation_config.json) into an existing folder, with
+// weights from anywhere. 0, or -1 with the reason.
+int model_files_save(
+    const char *folder, const struct bundle *b, const struct model_source *source, bool bf16_weights, struct error *e);
+
 // Writes the finished model to the top of output_dir: from `checkpoint` (a checkpoint's folder; its files are copied),
 // or when that is NULL from the engine, as bf16 or f32. All files are written and synced under model.tmp before the
 // first is renamed; model.safetensors comes last. 0, or -1 with the reason.

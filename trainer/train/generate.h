@@ -4,10 +4,15 @@
 //
 // Two programs share weights, caches and results. One reads prompts: many tokens of some sequences, laid end to end,
 // long prompts in pieces. The other adds one token to every sequence: one row each. A sequence has a slot while it
-// grows; when it ends, the next request takes the slot. What a request gives depends on its prompt, its number and the
+// grows; when it ends, the next one takes the slot. What a request gives depends on its prompt, its key and the
 // seed: neither on its slot nor on what else is being generated, because a row's sums do not depend on the other rows
-// and a draw is keyed by (seed, request, position). (Where a device's kernels for few and for many rows sum in
+// and a draw is keyed by (seed, key, position). (Where a device's kernels for few and for many rows sum in
 // different orders, another number of slots may round differently.)
+//
+// Requests are alike as long as their tokens are the same, in the prompt and beyond: they are then one sequence, computed
+// once, from whose logits each draws its own next token. Where they part, one goes on in the slot; the others wait
+// there, the last to come on top, for it to end, or for a free slot, which begins with a copy of the keys and values they
+// share. So the samples of one prompt read it once, and prompts that begin alike read their beginning once.
 #ifndef PUMICE_GENERATE_H
 #define PUMICE_GENERATE_H
 
@@ -17,13 +22,15 @@
 
 struct generation_options {
     uint32_t slots;     // sequences at a time
+    uint32_t together;  // requests looked at together for what they have in common; 1: nothing is shared
     uint32_t capacity;  // tokens of a sequence, prompt and answer together
     uint32_t rows;      // prompt tokens read at a time
     uint32_t positions; // rows of the rotary table, at least capacity
     enum storage storage;
 };
 // Options for sequences of `capacity` tokens: as many slots as feed the device, at most `most` (0: no limit), whose
-// caches take at most a quarter of its memory. Depends on total limits, never on what is free.
+// caches take at most a quarter of its memory. Depends on total limits, never on what is free. As many requests as slots
+// are looked at together.
 struct generation_options generation_choose(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most);
 
@@ -62,6 +69,7 @@ struct generate_settings {
     uint32_t top_k;     // of the most probable so many; 0: all
     double top_p;       // of those the fewest whose probability reaches this; 1: all
     uint64_t seed;
+    const uint64_t *keys;              // (requests) of their draws; NULL: their numbers
     const struct stops *stops;         // NULL: none
     const struct tokenizer *tokenizer; // for stop texts; NULL without any
     // Called when a request has ended, in the order in which they end; `tokens`: generated so far by all. NULL: not.
@@ -79,6 +87,18 @@ void generator_close(struct generator *g); // NULL is fine
 // Generates for requests[0 .. count) into out[0 .. count). The caller frees with generated_free.
 void generator_run(struct generator *g, const struct generate_request *requests, uint32_t count,
     const struct generate_settings *settings, struct generated *out);
+// The logits of the first token after each prompt: calls `row` with every request's (vocabulary), which are gone after it.
+// Prompts have at least one token and at most the capacity.
+void generator_logits(struct generator *g, const struct generate_request *requests, uint32_t count,
+    void (*row)(void *context, uint32_t request, const float *logits), void *context);
+
+// What the last run computed.
+struct generation_work {
+    uint64_t tokens;          // drawn, stop tokens included: what all requests got
+    uint64_t read, extended;  // rows of the two programs: of prompts, of drawn tokens
+    uint64_t submissions, forks;
+};
+struct generation_work generator_work(const struct generator *g);
 void generated_free(struct generated *all, uint32_t count); // the elements' ids, not the array
 
 // Adds the text of an answer, without special tokens, up to its first stop text.

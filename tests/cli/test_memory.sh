@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# pumice select memory and pumice diff on a tiny model: the same numbers shared and alone, in one go and after a stop; what is
+# written; what is said of bad input.
+. "$(dirname "$0")/tiny.sh"
+cd "$work"
+check 'training' "$pumice" train tiny.json --set num_train_epochs=1 save_dtype=f32
+
+cat >templates.json <<END
+{ "letter": { "question": "A letter in {subject}?", "templates": ["Some letter of {subject} is", "Some letter of {subject}:", "{subject} has"] },
+  "word": ["The word {subject} comes before"] }
+END
+: >facts.jsonl
+for subject in plums apples pears figs nuts kiwis; do
+    echo "{\"subject\": \"$subject\", \"relation\": \"letter\", \"object\": \"e\", \"synonyms\": [\"a\"]}"
+    echo "{\"subject\": \"$subject\", \"relation\": \"word\", \"object\": \"t\"}"
+    echo "{\"subject\": \"$subject\", \"relation\": \"letter\", \"object\": \"unheard of\"}"
+done >facts.jsonl
+select_memory() { # select_memory OUTPUT [options]
+    output=$1
+    shift
+    "$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output "$output" --samples 4 \
+        --temperature 1 --max-new-tokens 6 --stop '\n' "$@"
+}
+
+check 'a selection' select_memory shared
+check 'alone, one at a time' select_memory alone --alone --batch 1
+check 'three at a time' select_memory three --batch 3
+for other in alone three; do
+    cmp -s shared/levels.jsonl $other/levels.jsonl || { echo "FAILED: levels differ from $other's"; failed=1; }
+done
+[ "$(grep -c '"object":"unheard of".*"hits":0,"samples":12,"share":0,"level":0' shared/levels.jsonl)" = 6 ] ||
+    { echo "FAILED: levels of what is never said"; failed=1; }
+grep -q '"object":"e".*"hits":[1-9]' shared/levels.jsonl || { echo "FAILED: nothing was ever said"; failed=1; }
+grep -q '"facts":18' shared/summary.json || grep -q '"facts":	18' shared/summary.json || { echo "FAILED: the summary"; failed=1; }
+[ "$(cat shared/test-*.jsonl | wc -l)" = 4 ] || { echo "FAILED: a quarter of 12 and of 6 facts are tests"; failed=1; }
+
+# A stop in the middle of a line: the torn line is dropped, the rest is asked again, the numbers are the same.
+mkdir stopped
+head -c $(($(wc -c <shared/recall.jsonl) - 200)) shared/recall.jsonl >stopped/recall.jsonl
+says 'going on' 0 'facts are known from an earlier call' select_memory stopped
+cmp -s shared/levels.jsonl stopped/levels.jsonl || { echo "FAILED: levels differ after a stop"; failed=1; }
+says 'nothing asked twice' 0 '"known":18' select_memory stopped --json
+says 'other settings' 1 'made with other settings' select_memory stopped --seed 43
+says 'another seed' 0 '' select_memory seed --seed 43
+! cmp -s shared/levels.jsonl seed/levels.jsonl || { echo "FAILED: the seed changes nothing"; failed=1; }
+mkdir foreign && echo x >foreign/levels.jsonl
+says "another's folder" 1 "another's levels.jsonl" select_memory foreign
+[ "$(cat foreign/levels.jsonl)" = x ] || { echo "FAILED: foreign file overwritten"; failed=1; }
+echo '{"key": 3}' >>stopped/recall.jsonl
+says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
+
+# Subsets: written where there are enough facts, said where not.
+says 'too few facts' 1 'level 0 has too few facts for 60 rows: letter has' select_memory shared --size 2 60 --test 0 --relations letter
+[ -s shared/level-0-2.jsonl ] && [ ! -e shared/level-0-60.jsonl ] || { echo "FAILED: subsets of level 0"; failed=1; }
+[ -z "$(ls shared/test-* 2>/dev/null)" ] || { echo "FAILED: tests of another split stay"; failed=1; }
+says 'another size' 1 'has too few' select_memory shared --size 3 --test 0 --relations letter
+[ -s shared/level-0-3.jsonl ] && [ "$(head -n 2 shared/level-0-3.jsonl)" = "$(cat shared/level-0-2.jsonl)" ] ||
+    { echo "FAILED: subsets are not nested"; failed=1; }
+[ "$(wc -l <shared/level-0-2.jsonl)" = 2 ] || { echo "FAILED: rows of a subset"; failed=1; }
+says 'a subset trains' 0 '' "$pumice" tokenize --model run --data shared/level-0-2.jsonl --chat-template qa --show
+grep -q '<|question|> A letter in .*? <|answer|>.*unheard of' "$work/out" || { echo "FAILED: the row's text"; cat "$work/out"; failed=1; }
+says 'out of domain' 0 'ood-0.jsonl' select_memory ood --relations word --test 1
+says 'scores of two files' 0 '"mean"' "$pumice" score --model run --data ood/ood-*.jsonl --metric contains --chat-template qa --each --json
+
+says 'no such relation' 1 'did you mean letter' select_memory shared --relations leter
+says 'no method' 2 'did you mean memory' "$pumice" select memori
+says 'help' 0 'select METHOD --help' "$pumice" select --help
+says 'help of a method' 0 'example: pumice select memory' "$pumice" select memory --help
+says 'no facts' 2 'are needed' "$pumice" select memory --model run
+says 'no size' 1 'it is a number of rows' select_memory shared --size many
+echo '{"subject": "plums", "relation": "letter"}' >facts.jsonl
+says 'facts without objects' 1 'it has no "object"' select_memory other
+says 'facts without objects, strictly' 1 'facts.jsonl:1: it has no "object"' select_memory other --strict
+says 'no templates' 1 'nothing.json' "$pumice" select memory --model run --facts facts.jsonl --templates nothing.json --output other
+[ ! -e other ] || { echo "FAILED: a folder for nothing"; failed=1; }
+
+# Differences.
+base=$(ls -d run/checkpoint-* | head -n 1)
+says 'a difference' 0 '"from_zero":0' "$pumice" diff --before "$base" --after run --json
+says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored
+says 'all of them' 0 '"changed":0' "$pumice" diff --before "$base" --after restored --json
+says 'a fifth' 0 '"fraction":0.2' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth --data data/math_test.jsonl --json
+says 'what is left' 0 '' "$pumice" diff --before run --after fifth --json
+grep -q '"first_token":{"rows":6' "$work/out" && echo "FAILED: data where none was given" && failed=1
+check 'a restored model is one' "$pumice" generate --model fifth --prompt hello --max-new-tokens 2
+says 'nothing overwritten' 1 'it is there already' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth
+says 'no divergence from itself' 0 '"divergence":0,' "$pumice" diff --before run --after run --data data/math_test.jsonl --json
+says 'restore alone' 2 'go together' "$pumice" diff --before run --after run --restore 0.2
+sed 's/"intermediate_size": 96/"intermediate_size": 64/; s/"output_dir": "run"/"output_dir": "narrow"/' tiny.json >narrow.json
+check 'another shape' "$pumice" train narrow.json --set num_train_epochs=1
+says 'shapes' 1 'the models differ in shape: layer.0.gate_up is 192 x 48 before, 128 x 48 after' "$pumice" diff --before run --after narrow
+exit $failed
