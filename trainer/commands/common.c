@@ -122,6 +122,7 @@ int writer_open_with(struct writer *w, struct bundle *bundle, struct gpu *gpu, e
     struct limits limits = limits_of(gpu_info(gpu));
     limits.products = products_best(gpu_info(gpu));
     struct generation_options o = generation_choose(&bundle->model, &limits, storage, options->capacity, most);
+    if (options->slots) o.slots = generation_fit(&bundle->model, &limits, storage, o.capacity, options->slots);
     if (options->together) o.together = options->together;
     struct choices *met = limits.met = choices_new();
     int status = generation_make(&w->generation, &bundle->model, &limits, &o, e);

@@ -54,7 +54,8 @@ struct writer {
 // the reason.
 int writer_open(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t capacity, uint32_t most,
     struct error *e);
-// The same with a say in what requests have in common (generate.h): o's capacity and together are used, the rest is chosen.
+// The same with a say in what requests have in common (generate.h): o's capacity, and slots and together if not
+// 0, are used, the rest is chosen.
 int writer_open_with(struct writer *w, struct bundle *bundle, struct gpu *gpu, enum storage storage,
     const struct generation_options *o, uint32_t most, struct error *e);
 void writer_close(struct writer *w);

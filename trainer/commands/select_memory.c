@@ -148,6 +148,7 @@ static int read_input(struct selection *s, struct error *e)
 // ---- asking --------------------------------------------------------------------------------------------------------
 
 #define SAY_SECONDS 5
+#define SLOTS 64 // a fact has about as many different beginnings of answers
 
 static void say_progress(void *context, uint64_t done, uint64_t all, uint64_t tokens)
 {
@@ -172,9 +173,10 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
     if (size.longest + c->new_tokens > positions)
         return error_set(e, "a sentence has %u tokens, with %" PRIu64 " new ones more than the model's %u positions; lower --max-new-tokens",
             size.longest, c->new_tokens, positions);
-    uint32_t most = c->batch > UINT32_MAX ? 0 : (uint32_t)c->batch;
-    struct generation_options o = {.capacity = size.longest + (uint32_t)c->new_tokens, .together = c->alone ? 1 : size.together};
-    if (writer_open_with(&w, &s->bundle, gpu, storage, &o, most, e)) return -1;
+    struct generation_options o = {.slots = c->batch && c->batch < SLOTS ? (uint32_t)c->batch : SLOTS,
+        .capacity = size.longest + (uint32_t)c->new_tokens,
+        .together = c->alone ? 1 : size.together};
+    if (writer_open_with(&w, &s->bundle, gpu, storage, &o, 0, e)) return -1;
     const struct recall_settings settings = {.samples = (uint32_t)c->samples,
         .max_new_tokens = (uint32_t)c->new_tokens,
         .temperature = c->temperature,

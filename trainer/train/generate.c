@@ -7,21 +7,28 @@
 
 // ---- without a device ----------------------------------------------------------------------------------------------
 
+#define SLOTS 32 // feed a device without taking much of its memory
+
 static uint64_t cache_bytes(const struct model_config *c, enum storage storage, uint64_t slots, uint64_t capacity)
 {
     return slots * capacity * c->kv_heads * c->head_dim * (storage == STORAGE_BF16 ? 2 : 4);
 }
 
-struct generation_options generation_choose(
-    const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most)
+uint32_t generation_fit(
+    const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t slots)
 {
     const struct model_config *c = &model->config;
-    uint32_t slots = limits->software ? 8 : 32;
-    if (most && most < slots) slots = most;
     while (slots > 1 && (2 * c->layers * cache_bytes(c, storage, slots, capacity) > limits->heap / 4 ||
                             cache_bytes(c, storage, slots, capacity) > limits->max_range ||
                             4 * (uint64_t)slots * (c->vocabulary + 7) > limits->max_range))
         slots /= 2;
+    return slots;
+}
+
+struct generation_options generation_choose(
+    const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most)
+{
+    uint32_t slots = generation_fit(model, limits, storage, capacity, most && most < SLOTS ? most : SLOTS);
     return (struct generation_options){.slots = slots,
         .together = slots,
         .capacity = capacity,

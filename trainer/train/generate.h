@@ -28,8 +28,11 @@ struct generation_options {
     uint32_t positions; // rows of the rotary table, at least capacity
     enum storage storage;
 };
-// Options for sequences of `capacity` tokens: as many slots as feed the device, at most `most` (0: no limit), whose
-// caches take at most a quarter of its memory. Depends on total limits, never on what is free. As many requests as slots
+// As many slots of `capacity` tokens as wanted, or half of them, a quarter, ...: whose caches take at most a quarter of the
+// device's memory. Depends on total limits, never on what is free.
+uint32_t generation_fit(
+    const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t slots);
+// Options for sequences of `capacity` tokens: 32 slots, or at most `most` (0: no limit), if they fit. As many requests as slots
 // are looked at together.
 struct generation_options generation_choose(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most);
