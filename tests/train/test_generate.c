@@ -87,6 +87,27 @@ static uint32_t differing(const struct generated *a, const struct generated *b)
     return n;
 }
 
+// The logits after a prompt are those from which its first token is taken, in pieces and side by side.
+struct firsts {
+    uint32_t vocabulary, best[REQUESTS], calls;
+};
+static void take_first(void *context, uint32_t request, const float *logits)
+{
+    struct firsts *f = context;
+    f->calls++;
+    f->best[request] = 0;
+    for (uint32_t i = 0; i < f->vocabulary; i++)
+        if (logits[i] > logits[f->best[request]]) f->best[request] = i;
+}
+
+static void check_logits(struct rig *r, const struct generated *out)
+{
+    struct firsts first = {.vocabulary = (uint32_t)r->blueprint.generation.graph[0].tensors[r->blueprint.generation.graph[0].logits].columns};
+    generator_logits(session_generator(r->session), requests, REQUESTS, take_first, &first);
+    CHECK(first.calls == REQUESTS);
+    for (int i = 0; i < REQUESTS; i++) CHECK(out[i].ids[0] == first.best[i]);
+}
+
 static void test_greedy(const struct model *model, bool other_shapes)
 {
     struct generate_settings settings = {.max_new_tokens = 12, .top_p = 1};
@@ -96,6 +117,7 @@ static void test_greedy(const struct model *model, bool other_shapes)
     generator_run(session_generator(r.session), requests, REQUESTS, &settings, first);
     for (int i = 0; i < REQUESTS; i++) CHECK(first[i].count == 12 && first[i].finish == FINISH_LENGTH);
     CHECK(misses(&r, first) == 0);
+    check_logits(&r, first);
     generator_run(session_generator(r.session), requests, REQUESTS, &settings, again); // over a used cache
     CHECK(differing(first, again) == 0);
     generated_free(again, REQUESTS);
@@ -110,6 +132,7 @@ static void test_greedy(const struct model *model, bool other_shapes)
         if (!rig_open(&r, model, STORAGE_F32, OPTIMIZER_NONE, shapes[i][0], shapes[i][1])) return;
         generator_run(session_generator(r.session), requests, REQUESTS, &settings, again);
         CHECK_SAY(differing(first, again) == 0, "%u slots, %u rows", shapes[i][0], shapes[i][1]);
+        check_logits(&r, again);
         generated_free(again, REQUESTS);
         rig_close(&r);
     }
@@ -161,45 +184,6 @@ static void test_sampling(const struct model *model, enum storage storage)
     generated_free(greedy, REQUESTS);
 }
 
-// The logits after a prompt are those from which its first token is taken, in pieces and side by side.
-struct firsts {
-    uint32_t vocabulary, best[REQUESTS], calls;
-    float sum[REQUESTS];
-};
-static void take_first(void *context, uint32_t request, const float *logits)
-{
-    struct firsts *f = context;
-    f->calls++;
-    f->best[request] = 0;
-    f->sum[request] = 0;
-    for (uint32_t i = 0; i < f->vocabulary; i++) {
-        f->sum[request] += logits[i];
-        if (logits[i] > logits[f->best[request]]) f->best[request] = i;
-    }
-}
-
-static void test_logits(const struct model *model)
-{
-    static const uint32_t shapes[][2] = {{3, 16}, {8, 128}};
-    struct firsts first[2];
-    for (int s = 0; s < 2; s++) {
-        struct generate_settings settings = {.max_new_tokens = 1, .top_p = 1};
-        struct generated out[REQUESTS];
-        struct rig r;
-        if (!rig_open(&r, model, STORAGE_F32, OPTIMIZER_NONE, shapes[s][0], shapes[s][1])) return;
-        first[s] = (struct firsts){.vocabulary = model->config.vocabulary};
-        generator_logits(session_generator(r.session), requests, REQUESTS, take_first, &first[s]);
-        generator_run(session_generator(r.session), requests, REQUESTS, &settings, out);
-        CHECK(first[s].calls == REQUESTS);
-        for (int i = 0; i < REQUESTS; i++) {
-            CHECK(out[i].count == 1 && out[i].ids[0] == first[s].best[i]);
-            CHECK(fabsf(first[s].sum[i] - first[0].sum[i]) <= 1e-3f * (1 + fabsf(first[0].sum[i])));
-        }
-        generated_free(out, REQUESTS);
-        rig_close(&r);
-    }
-}
-
 // Whether two requests have the same tokens up to position p, of prompts or of answers alike.
 static bool alike_to(const struct generate_request *r, const struct generated *out, uint32_t i, uint32_t j, uint32_t p)
 {
@@ -214,14 +198,15 @@ static bool alike_to(const struct generate_request *r, const struct generated *o
 // Requests with prompts that are the same, begin alike, or are the beginning of others: each gets the tokens it gets alone,
 // however many are looked at together, in however many slots; and what is alike is computed once.
 #define KIN 24
-static void test_sharing(const struct model *model, double temperature)
+static void test_sharing(const struct model *model)
 {
     static const uint32_t lengths[] = {9, 9, 9, 9, 9, 9, 4, 4, 9, 20, 20, 20, 20, 7, 7, 1, 1, 9, 9, 9, 30, 30, 31, 31};
     static const uint32_t shapes[][3] = {{4, 1, 64}, {1, 24, 64}, {3, 24, 5}, {4, 5, 64}, {40, 24, 64}};
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
     uint32_t ids[KIN][CAPACITY];
-    uint64_t keys[KIN], seed = 3;
+    uint64_t keys[KIN], seed = 3, rows[2][SHAPES];
     struct generate_request kin[KIN];
-    struct generated alone[KIN], out[KIN];
+    struct generated alone[2][KIN], out[KIN]; // greedy, drawn
     for (int i = 0; i < KIN; i++) {
         for (uint32_t t = 0; t < lengths[i]; t++) // alike but for the end of some, and the second token of two
             ids[i][t] = (t * 7 + (i == 8 && t == 8) + (i >= 9 && i < 13 && t > 12 ? (uint32_t)i / 11 : 0) + (i >= 22 && t == 1)) %
@@ -230,53 +215,54 @@ static void test_sharing(const struct model *model, double temperature)
         keys[i] = (uint64_t)test_random(&seed) << 32 | test_random(&seed);
     }
     keys[1] = keys[0]; // the same request twice
-    struct generate_settings settings = {.max_new_tokens = 11, .temperature = temperature, .top_p = 1, .seed = 3, .keys = keys};
-    uint64_t rows[sizeof shapes / sizeof *shapes];
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    struct generate_settings settings = {.max_new_tokens = 11, .top_p = 1, .seed = 3, .keys = keys};
+    for (int s = 0; s < SHAPES; s++) {
         struct rig r;
         together = shapes[s][1];
         if (!rig_open(&r, model, STORAGE_F32, OPTIMIZER_NONE, shapes[s][0], shapes[s][2])) return;
         struct generator *g = session_generator(r.session);
-        generator_run(g, kin, KIN, &settings, s ? out : alone);
-        struct generation_work w = generator_work(g);
-        rows[s] = w.read + w.extended;
-        CHECK(w.tokens == 11 * KIN);
-        for (int i = 0; i < KIN && s; i++)
-            CHECK_SAY(same(&alone[i], &out[i]), "request %d, %u slots, %u together, %u rows", i, shapes[s][0], shapes[s][1], shapes[s][2]);
-        if (s) generated_free(out, KIN);
+        for (int drawn = 0; drawn < 2; drawn++) {
+            settings.temperature = drawn ? 0.4 : 0;
+            generator_run(g, kin, KIN, &settings, s ? out : alone[drawn]);
+            struct generation_work w = generator_work(g);
+            rows[drawn][s] = w.read + w.extended;
+            CHECK(w.tokens == 11 * KIN);
+            for (int i = 0; i < KIN && s; i++)
+                CHECK_SAY(same(&alone[drawn][i], &out[i]), "request %d, %u slots, %u together", i, shapes[s][0], shapes[s][1]);
+            if (s) generated_free(out, KIN);
+        }
+        if (s == 1) { // a slot for all; ends by a stop token
+            uint32_t id = alone[1][12].ids[3];
+            struct stops stops = {.ids = &id, .id_count = 1};
+            settings.stops = &stops;
+            generator_run(g, kin, KIN, &settings, out);
+            settings.stops = NULL;
+            for (int i = 0; i < KIN; i++) {
+                uint32_t at = 0;
+                while (at < 11 && alone[1][i].ids[at] != id) at++;
+                CHECK(out[i].count == at && memcmp(out[i].ids, alone[1][i].ids, 4 * at) == 0);
+            }
+            generated_free(out, KIN);
+        }
         rig_close(&r);
     }
     together = 0;
     // A row for each token but the last, or for each that differs, itself or before it, from those of the requests before.
-    uint64_t each = 0, distinct = 0;
-    for (uint32_t i = 0; i < KIN; i++)
-        for (uint32_t p = 0; p < lengths[i] + 10; p++) {
-            uint32_t j = 0;
-            while (j < i && !alike_to(kin, alone, i, j, p)) j++;
-            each++;
-            distinct += j == i;
-        }
-    CHECK(rows[0] == each && rows[3] > distinct && rows[3] < each);
-    CHECK_SAY(rows[1] == distinct && rows[2] == distinct && rows[4] == distinct, "%d rows, %d distinct", (int)rows[1], (int)distinct);
-    CHECK(same(&alone[0], &alone[1]));
-    if (temperature > 0) CHECK(!same(&alone[0], &alone[2]) && !same(&alone[2], &alone[3]));
-    // Few draws at a time: more branches than a submission can draw for wait their turn. Ends by a stop token.
-    struct rig r;
-    together = 2;
-    if (!rig_open(&r, model, STORAGE_F32, OPTIMIZER_NONE, 2, 7)) return;
-    uint32_t id = alone[12].ids[3];
-    struct stops stops = {.ids = &id, .id_count = 1};
-    settings.stops = &stops;
-    generator_run(session_generator(r.session), kin, KIN, &settings, out);
-    for (int i = 0; i < KIN; i++) {
-        uint32_t at = 0;
-        while (at < 11 && alone[i].ids[at] != id) at++;
-        CHECK(out[i].count == at && memcmp(out[i].ids, alone[i].ids, 4 * at) == 0);
+    for (int drawn = 0; drawn < 2; drawn++) {
+        uint64_t each = 0, distinct = 0;
+        for (uint32_t i = 0; i < KIN; i++)
+            for (uint32_t p = 0; p < lengths[i] + 10; p++) {
+                uint32_t j = 0;
+                while (j < i && !alike_to(kin, alone[drawn], i, j, p)) j++;
+                each++;
+                distinct += j == i;
+            }
+        const uint64_t *n = rows[drawn];
+        CHECK(n[0] == each && n[3] > distinct && n[3] < each);
+        CHECK_SAY(n[1] == distinct && n[2] == distinct && n[4] == distinct, "%d rows, %d distinct", (int)n[1], (int)distinct);
+        CHECK(same(&alone[drawn][0], &alone[drawn][1]) && same(&alone[drawn][0], &alone[drawn][2]) == !drawn);
+        generated_free(alone[drawn], KIN);
     }
-    generated_free(out, KIN);
-    rig_close(&r);
-    together = 0;
-    generated_free(alone, KIN);
 }
 
 static uint32_t ended_order[REQUESTS], ended_count;
@@ -432,9 +418,7 @@ int main(void)
         if (i == 0) {
             test_sampling(&model, STORAGE_F32);
             test_sampling(&model, STORAGE_BF16);
-            test_logits(&model);
-            test_sharing(&model, 0);
-            test_sharing(&model, 0.4);
+            test_sharing(&model);
             test_ends(&model);
             test_training(&model);
             test_choice(&model);

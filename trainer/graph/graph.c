@@ -158,7 +158,7 @@ static void size_input(struct graph *g, enum input input, uint64_t count)
 {
     struct tensor *t = graph_at(g, g->input[input]);
     t->columns = count;
-    t->ld = ld_of(TENSOR_INPUT, count);
+    t->ld = graph_ld(TENSOR_INPUT, count);
 }
 
 tensor_id graph_attention_cached(struct graph *g, tensor_id qkv, uint32_t heads, uint32_t kv_heads, uint32_t head_dim,
