@@ -79,7 +79,7 @@ says 'no templates' 1 'nothing.json' "$pumice" select memory --model run --facts
 # Differences.
 base=$(ls -d run/checkpoint-* | head -n 1)
 says 'a difference' 0 '"from_zero":0' "$pumice" diff --before "$base" --after run --json
-says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored
+says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored/
 says 'all of them' 0 '"changed":0' "$pumice" diff --before "$base" --after restored --json
 says 'a fifth' 0 '"fraction":0.2' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth --data data/math_test.jsonl --json
 says 'what is left' 0 '' "$pumice" diff --before run --after fifth --json

@@ -181,7 +181,8 @@ static void rope_typical(void)
 
 // ---- cache_append ------------------------------------------------------------------------------------------------
 
-// fork: whether slot 3 begins with 4 rows of slot 1, slot 2 with one of slot 4; then no row is appended to what they read or write.
+// fork: whether slot 3 begins with 4 rows of slot 1, slot 2 with one of slot 4; then no row is appended to what they
+// read or write.
 static void cache_append_case(uint32_t rows, uint32_t alive, uint32_t kv_heads, uint32_t head_dim, bool fork)
 {
     enum { SLOTS = 5, CAPACITY = 6, HEADS = 2 };

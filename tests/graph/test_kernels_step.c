@@ -321,8 +321,8 @@ static void stripes_order(uint32_t *order, double *weight, const float *logits, 
     for (uint32_t i = 0; i < columns; i++) weight[i] = exp(((double)logits[order[i]] - most) / temperature);
 }
 
-// Returns how many draws had a certain answer; row t has t % 3 of them, the first rows one more. `levels`: logits are multiples
-// of 1 / levels, so that many are equal.
+// Returns how many draws had a certain answer; row t has t % 3 of them, the first rows one more. `levels`: logits are
+// multiples of 1 / levels, so that many are equal.
 static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, uint32_t top_k, float top_p, int levels)
 {
     uint64_t seed = columns + rows;
@@ -348,8 +348,10 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
     for (uint32_t t = 0; t < rows; t++) {
         for (uint32_t c = 0; c < columns; c++)
             logits[c] = (float)field_set(z, t, c, floor(6 * levels * test_uniform(&seed)) / levels);
-        if (stripes) stripes_order(order, weight, logits, columns, temperature);
-        else reference_sample_order(order, weight, logits, (int)columns, temperature > 0 ? temperature : 1);
+        if (stripes)
+            stripes_order(order, weight, logits, columns, temperature);
+        else
+            reference_sample_order(order, weight, logits, (int)columns, temperature > 0 ? temperature : 1);
         uint32_t row = (uint32_t)field_set(which, t, 0, 3 * t + t % 3);
         uint32_t at = (uint32_t)field_set(position, row, 0, test_random(&seed) % 1000);
         // The difference of logits d, 1 / temperature and their product have 1 + 2.5 + 1 roundings, exp 3 + 2 |d|.
@@ -373,7 +375,8 @@ static uint32_t sample_case(uint32_t rows, uint32_t columns, float temperature, 
             certain += want >= 0;
         }
     }
-    for (uint32_t t = rows; t < rows + 3; t++) field_set(first, t, 0, draws + (t > rows)); // a row that is not live has one, too
+    for (uint32_t t = rows; t < rows + 3; t++)
+        field_set(first, t, 0, draws + (t > rows)); // a row that is not live has one, too
     free(order);
     free(weight);
     free(logits);
@@ -409,7 +412,8 @@ static void test_sample(void)
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
         uint32_t columns = widths[i], k = columns / 3;
         uint32_t rows = run_group > 16 ? 10 : 33, all = sample_draws(rows), three = sample_draws(3);
-        uint32_t most = all - all / (columns > 200 ? 2 : 7); // draws may fall where rounding decides, among many tokens more often
+        uint32_t most =
+            all - all / (columns > 200 ? 2 : 7); // draws may fall where rounding decides, among many tokens more often
         CHECK(sample_case(3, columns, 0, 0, 1, 4) == three); // greedy, with ties
         CHECK(sample_case(rows, columns, 1, 0, 1, 1 << 10) >= most);
         CHECK(sample_case(rows, columns, 0.5f, 0, 1, 2) >= most);

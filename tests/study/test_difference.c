@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Differences of two models: ranking, ties, shares and restored models against a plain sort of all parameters; the divergence
-// of first tokens; models that do not belong together.
+// Differences of two models: ranking, ties, shares and restored models against a plain sort of all parameters; the
+// divergence of first tokens; models that do not belong together.
 #include "study/difference.h"
 #include "formats/tensor.h"
 #include "test.h"
@@ -53,7 +53,8 @@ static bool make(struct model *m, const char *name, const struct model *from, fl
     struct error e = {0};
     struct made made = {from, value, 0};
     char *path = path_join(folder, name);
-    bool ok = folder_make(path, &e) == 0 && model_write(from, &(struct model_source){read_made, &made}, path, false, &e) == 0 &&
+    bool ok = folder_make(path, &e) == 0 &&
+              model_write(from, &(struct model_source){read_made, &made}, path, false, &e) == 0 &&
               model_open(m, path, &e) == 0;
     CHECK_SAY(ok, "%s", e.text);
     free(path);
@@ -119,19 +120,23 @@ static void test_ranking(const struct model *golden)
         double part = 0;
         for (uint64_t k = 0; k < count; k++) part += isfinite(changes[order[k]]) ? (double)changes[order[k]] : 0;
         CHECK(tops[i].count == count);
-        CHECK_SAY(fabs(tops[i].share - part / sum) <= 1e-12, "top %g: %.17g, want %.17g", fractions[i], tops[i].share, part / sum);
+        CHECK_SAY(fabs(tops[i].share - part / sum) <= 1e-12, "top %g: %.17g, want %.17g", fractions[i], tops[i].share,
+            part / sum);
         // A restored model has exactly the first `count` of the ranking set back.
         struct difference_restore from = {.before = &before, .after = &after, .top = &tops[i]};
         char name[32], *path;
         snprintf(name, sizeof name, "restored-%d", i);
         path = path_join(folder, name);
-        CHECK_SAY(folder_make(path, &e) == 0 &&
-                      model_write(&after, &(struct model_source){difference_restore_read, &from}, path, false, &e) == 0 &&
-                      model_open(&restored, path, &e) == 0, "%s", e.text);
+        CHECK_SAY(
+            folder_make(path, &e) == 0 &&
+                model_write(&after, &(struct model_source){difference_restore_read, &from}, path, false, &e) == 0 &&
+                model_open(&restored, path, &e) == 0,
+            "%s", e.text);
         float *c = values(&restored, &m);
         CHECK(m == n && from.restored == count);
         uint64_t wrong = 0;
-        for (uint64_t k = 0; k < n; k++) wrong += f32_bits(c[order[k]]) != f32_bits(k < count ? a[order[k]] : b[order[k]]);
+        for (uint64_t k = 0; k < n; k++)
+            wrong += f32_bits(c[order[k]]) != f32_bits(k < count ? a[order[k]] : b[order[k]]);
         CHECK_SAY(wrong == 0, "top %g: %d wrong", fractions[i], (int)wrong);
         free(c);
         free(path);
@@ -194,7 +199,8 @@ static void test_top_logits(void)
     double p[TOP_LOGITS], q[TOP_LOGITS], p_sum = 0, q_sum = 0, want = 0;
     for (int k = 0; k < TOP_LOGITS; k++) {
         int before = 0; // larger, or equal with a smaller id
-        for (int i = 0; i < 300; i++) before += logits[i] > logits[t.ids[k]] || (logits[i] == logits[t.ids[k]] && i < (int)t.ids[k]);
+        for (int i = 0; i < 300; i++)
+            before += logits[i] > logits[t.ids[k]] || (logits[i] == logits[t.ids[k]] && i < (int)t.ids[k]);
         CHECK(before == k && t.logits[k] == logits[t.ids[k]]);
         p_sum += p[k] = exp((double)t.logits[k]);
         q_sum += q[k] = exp((double)others[t.ids[k]]);

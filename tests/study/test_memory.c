@@ -21,15 +21,16 @@ static char *file_of(const char *name, const char *content)
 
 static void test_levels(void)
 {
-    // Every number of hits of 210 (21 templates, 10 samples) and of numbers that 4 does not divide, against the definition
-    // in exact fractions: hits / n <= k / 4.
+    // Every number of hits of 210 (21 templates, 10 samples) and of numbers that 4 does not divide, against the
+    // definition in exact fractions: hits / n <= k / 4.
     static const uint32_t totals[] = {210, 1, 2, 3, 4, 5, 7, 8, 630};
     for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
         for (uint32_t n = totals[i], hits = 0; hits <= n; hits++) {
             int want = hits == 0 ? 0 : 4 * hits <= n ? 1 : 4 * hits <= 2 * n ? 2 : 4 * hits <= 3 * n ? 3 : 4;
             CHECK_SAY(memory_level(hits, n) == want, "%u of %u", hits, n);
         }
-    CHECK(memory_level(52, 210) == 1 && memory_level(53, 210) == 2 && memory_level(105, 210) == 2 && memory_level(106, 210) == 3);
+    CHECK(memory_level(52, 210) == 1 && memory_level(53, 210) == 2 && memory_level(105, 210) == 2 &&
+          memory_level(106, 210) == 3);
     CHECK(memory_level(157, 210) == 3 && memory_level(158, 210) == 4 && memory_level(UINT32_MAX, UINT32_MAX) == 4);
 }
 
@@ -40,8 +41,8 @@ static void test_matches(void)
     static const struct {
         const char *text;
         bool found;
-    } cases[] = {{" New York City.", true}, {"in NYC", true}, {"the Big Apple", true}, {"new york", false}, {"NewYork", false},
-        {"", false}, {"New Yor", false}};
+    } cases[] = {{" New York City.", true}, {"in NYC", true}, {"the Big Apple", true}, {"new york", false},
+        {"NewYork", false}, {"", false}, {"New Yor", false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK_SAY(memory_matches(&f, cases[i].text, strlen(cases[i].text)) == cases[i].found, "%s", cases[i].text);
 }
@@ -59,7 +60,8 @@ static void test_templates(void)
     CHECK(m.relation_count == 2 && m.relations[0].template_count == 2 && m.relations[1].template_count == 1);
     free(path);
     char a[] = "A", question[] = "Which is {subject}'s?";
-    struct memory_fact own = {.subject = a, .question = question}, plain = {.subject = a}, book = {.subject = a, .relation = 1};
+    struct memory_fact own = {.subject = a, .question = question}, plain = {.subject = a},
+                       book = {.subject = a, .relation = 1};
     char *texts[] = {memory_prompt(&m, &plain, 0), memory_prompt(&m, &plain, 1), memory_question(&m, &plain),
         memory_question(&m, &own), memory_question(&m, &book)};
     static const char *const want[] = {"The capital of A is", "A, A:", "Capital of A?", "Which is A's?", "A is by"};
@@ -68,8 +70,9 @@ static void test_templates(void)
         free(texts[i]);
     }
     // The same as rows.
-    path = file_of("templates.jsonl", "{\"relation\": \"capital\", \"templates\": [\"The capital of {subject} is\"]}\n"
-                                      "{\"relation\": \"author\", \"question\": \"Who wrote {subject}?\", \"templates\": [\"{subject} is by\"]}\n");
+    path = file_of("templates.jsonl",
+        "{\"relation\": \"capital\", \"templates\": [\"The capital of {subject} is\"]}\n"
+        "{\"relation\": \"author\", \"question\": \"Who wrote {subject}?\", \"templates\": [\"{subject} is by\"]}\n");
     CHECK_SAY(memory_read_templates(&rows, path, &e) == 0, "%s", e.text);
     CHECK(rows.relation_count == 2);
     CHECK_STRING(rows.relations[1].question, "Who wrote {subject}?");
@@ -80,11 +83,16 @@ static void test_templates(void)
     static const struct {
         const char *text, *error;
     } bad[] = {{"{\"a\": [\"no subject\"]}", "relation a: its template \"no subject\" has no {subject}"},
-        {"{\"a\": [\"{subject} \"]}", "ends in white space"}, {"{\"a\": [\"{subject}\", \"x {subject}\", \"{subject}\"]}", "templates 1 and 3 are the same"},
-        {"{\"a\": []}", "relation a: it has no \"templates\""}, {"{\"a\": {\"question\": \"q?\", \"templates\": [\"{subject}\"]}}", "its question \"q?\" has no {subject}"},
-        {"{\"a\": [3]}", "template 1 is no text"}, {"{}", "there is no relation"}, {"{\"a\": [\"{subject}\"]", "templates.json:1:"},
+        {"{\"a\": [\"{subject} \"]}", "ends in white space"},
+        {"{\"a\": [\"{subject}\", \"x {subject}\", \"{subject}\"]}", "templates 1 and 3 are the same"},
+        {"{\"a\": []}", "relation a: it has no \"templates\""},
+        {"{\"a\": {\"question\": \"q?\", \"templates\": [\"{subject}\"]}}", "its question \"q?\" has no {subject}"},
+        {"{\"a\": [3]}", "template 1 is no text"}, {"{}", "there is no relation"},
+        {"{\"a\": [\"{subject}\"]", "templates.json:1:"},
         {"[{\"templates\": [\"{subject}\"]}]", "element 1: it has no \"relation\""},
-        {"[{\"relation\": \"a\", \"templates\": [\"{subject}\"]}, {\"relation\": \"a\", \"templates\": [\"{subject}\"]}]", "relation a: it is there twice"}};
+        {"[{\"relation\": \"a\", \"templates\": [\"{subject}\"]}, {\"relation\": \"a\", \"templates\": "
+         "[\"{subject}\"]}]",
+            "relation a: it is there twice"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         path = file_of("templates.json", bad[i].text);
         CHECK_SAY(memory_read_templates(&m, path, &e) == -1, "%s", bad[i].text);
@@ -110,16 +118,18 @@ static void open_memory(struct memory *m, const char *facts, bool strict, int wa
 static void test_facts(void)
 {
     struct memory m;
-    static const char text[] = "{\"subject\": \"France\", \"relation\": \"capital\", \"object\": \"Paris\", \"synonyms\": [\"Lutetia\"]}\n"
-                               "{\"subject\": \"Spain\", \"relation\": \"capital\"}\n"
-                               "{\"subject\": \"Spain\", \"relation\": \"capitol\", \"object\": \"Madrid\"}\n"
-                               "not JSON\n"
-                               "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \" \"}\n"
-                               "{\"subject\": \"Dune\", \"relation\": \"author\", \"object\": \"Frank Herbert\", \"question\": \"Whose is {subject}?\"}\n"
-                               "{\"subject\": \"France\", \"relation\": \"capital\", \"object\": \"Paris\"}\n"
-                               "{\"subject\": 3, \"relation\": \"capital\", \"object\": \"Madrid\"}\n"
-                               "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \"Madrid\", \"synonyms\": [\"\"]}\n"
-                               "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \"Madrid\", \"split\": \"dev\"}\n";
+    static const char text[] =
+        "{\"subject\": \"France\", \"relation\": \"capital\", \"object\": \"Paris\", \"synonyms\": [\"Lutetia\"]}\n"
+        "{\"subject\": \"Spain\", \"relation\": \"capital\"}\n"
+        "{\"subject\": \"Spain\", \"relation\": \"capitol\", \"object\": \"Madrid\"}\n"
+        "not JSON\n"
+        "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \" \"}\n"
+        "{\"subject\": \"Dune\", \"relation\": \"author\", \"object\": \"Frank Herbert\", \"question\": \"Whose is "
+        "{subject}?\"}\n"
+        "{\"subject\": \"France\", \"relation\": \"capital\", \"object\": \"Paris\"}\n"
+        "{\"subject\": 3, \"relation\": \"capital\", \"object\": \"Madrid\"}\n"
+        "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \"Madrid\", \"synonyms\": [\"\"]}\n"
+        "{\"subject\": \"Spain\", \"relation\": \"capital\", \"object\": \"Madrid\", \"split\": \"dev\"}\n";
     open_memory(&m, text, false, 0);
     CHECK(m.fact_count == 2 && m.skipped == 8 && !m.test_marked);
     CHECK_STRING(m.facts[0].object, "Paris");
@@ -130,8 +140,10 @@ static void test_facts(void)
     memory_free(&m);
     open_memory(&m, "{\"subject\": \"Spain\", \"relation\": \"capital\"}\n", false, -1);
     memory_free(&m);
-    open_memory(&m, "{\"subject\": \"a\", \"relation\": \"capital\", \"object\": \"b\", \"split\": \"test\"}\n"
-                    "{\"subject\": \"c\", \"relation\": \"capital\", \"object\": \"d\"}\n", false, 0);
+    open_memory(&m,
+        "{\"subject\": \"a\", \"relation\": \"capital\", \"object\": \"b\", \"split\": \"test\"}\n"
+        "{\"subject\": \"c\", \"relation\": \"capital\", \"object\": \"d\"}\n",
+        false, 0);
     CHECK(m.test_marked && m.facts[0].test && !m.facts[1].test);
     memory_split(&m, 1, 1); // the facts have said so
     CHECK(m.facts[0].test && !m.facts[1].test);
@@ -144,7 +156,8 @@ static void many_facts(struct memory *m, int count, bool reversed)
     struct text t = {0};
     for (int k = 0; k < 2 * count; k++) {
         int i = reversed ? 2 * count - 1 - k : k;
-        text_print(&t, "{\"subject\": \"s%d\", \"relation\": \"%s\", \"object\": \"o%d\"}\n", i, i % 2 ? "author" : "capital", i);
+        text_print(&t, "{\"subject\": \"s%d\", \"relation\": \"%s\", \"object\": \"o%d\"}\n", i,
+            i % 2 ? "author" : "capital", i);
     }
     open_memory(m, t.data, true, 0);
     text_free(&t);
@@ -175,7 +188,8 @@ static void test_split_and_keys(void)
     CHECK(moved > 10);
     memory_split(&m, 0, 7);
     for (size_t i = 0; i < 100; i++) CHECK(!m.facts[i].test);
-    CHECK(memory_sample_key("a", 0) != memory_sample_key("a", 1) && memory_sample_key("a", 0) != memory_sample_key("b", 0));
+    CHECK(memory_sample_key("a", 0) != memory_sample_key("a", 1) &&
+          memory_sample_key("a", 0) != memory_sample_key("b", 0));
     CHECK(memory_sample_key("The capital of France is", 3) == memory_sample_key("The capital of France is", 3));
     // What a number of hits depends on is in a fact's key: objects, synonyms, templates.
     uint64_t key = memory_fact_key(&m, &m.facts[0]);
@@ -229,7 +243,8 @@ static void test_subsets(void)
 
     struct memory_counts counts;
     memory_counts_make(&counts, &m);
-    CHECK(counts.training[0][1] == 25 && counts.test[0][1] == 5 && counts.training[1][4] == 10 && counts.training[1][0] == 0);
+    CHECK(counts.training[0][1] == 25 && counts.test[0][1] == 5 && counts.training[1][4] == 10 &&
+          counts.training[1][0] == 0);
     memory_counts_free(&counts);
     cJSON *o = memory_summary(&m);
     char *text = json_print(o, false);
@@ -245,13 +260,17 @@ static void test_subsets(void)
     struct file_map f;
     CHECK(memory_write_rows(&m, (size_t[]){60, 1}, 2, path, &e) == 0 && file_map(&f, path, &e) == 0);
     static const char want[] =
-        "{\"prompt\":\"Capital of s60?\",\"completion\":\"o60\",\"answer\":\"o60\",\"subject\":\"s60\",\"relation\":\"capital\",\"level\":4}\n"
-        "{\"prompt\":\"s1 is by\",\"completion\":\"o1\",\"answer\":[\"o1\",\"or so\"],\"subject\":\"s1\",\"relation\":\"author\",\"level\":1}\n";
-    CHECK_SAY(f.bytes == strlen(want) && memcmp(f.data, want, f.bytes) == 0, "%.*s", (int)f.bytes, (const char *)f.data);
+        "{\"prompt\":\"Capital of "
+        "s60?\",\"completion\":\"o60\",\"answer\":\"o60\",\"subject\":\"s60\",\"relation\":\"capital\",\"level\":4}\n"
+        "{\"prompt\":\"s1 is by\",\"completion\":\"o1\",\"answer\":[\"o1\",\"or "
+        "so\"],\"subject\":\"s1\",\"relation\":\"author\",\"level\":1}\n";
+    CHECK_SAY(
+        f.bytes == strlen(want) && memcmp(f.data, want, f.bytes) == 0, "%.*s", (int)f.bytes, (const char *)f.data);
     file_unmap(&f);
     CHECK(memory_write_levels(&m, path, &e) == 0 && file_map(&f, path, &e) == 0);
-    static const char line[] = "{\"subject\":\"s0\",\"relation\":\"capital\",\"object\":\"o0\",\"split\":\"test\",\"hits\":2,\"samples\":8,"
-                               "\"share\":0.25,\"level\":1}\n";
+    static const char line[] =
+        "{\"subject\":\"s0\",\"relation\":\"capital\",\"object\":\"o0\",\"split\":\"test\",\"hits\":2,\"samples\":8,"
+        "\"share\":0.25,\"level\":1}\n";
     CHECK(f.bytes > strlen(line) && memcmp(f.data, line, strlen(line)) == 0);
     file_unmap(&f);
     free(path);

@@ -102,7 +102,9 @@ static void take_first(void *context, uint32_t request, const float *logits)
 
 static void check_logits(struct rig *r, const struct generated *out)
 {
-    struct firsts first = {.vocabulary = (uint32_t)r->blueprint.generation.graph[0].tensors[r->blueprint.generation.graph[0].logits].columns};
+    struct firsts first = {
+        .vocabulary =
+            (uint32_t)r->blueprint.generation.graph[0].tensors[r->blueprint.generation.graph[0].logits].columns};
     generator_logits(session_generator(r->session), requests, REQUESTS, take_first, &first);
     CHECK(first.calls == REQUESTS);
     for (int i = 0; i < REQUESTS; i++) CHECK(out[i].ids[0] == first.best[i]);
@@ -190,13 +192,15 @@ static bool alike_to(const struct generate_request *r, const struct generated *o
     for (uint32_t k = 0; k <= p; k++) {
         bool prompt = k < r[i].tokens;
         if (prompt != (k < r[j].tokens) || k >= r[j].tokens + out[j].count - 1) return false;
-        if ((prompt ? r[i].prompt[k] : out[i].ids[k - r[i].tokens]) != (prompt ? r[j].prompt[k] : out[j].ids[k - r[j].tokens])) return false;
+        if ((prompt ? r[i].prompt[k] : out[i].ids[k - r[i].tokens]) !=
+            (prompt ? r[j].prompt[k] : out[j].ids[k - r[j].tokens]))
+            return false;
     }
     return true;
 }
 
-// Requests with prompts that are the same, begin alike, or are the beginning of others: each gets the tokens it gets alone,
-// however many are looked at together, in however many slots; and what is alike is computed once.
+// Requests with prompts that are the same, begin alike, or are the beginning of others: each gets the tokens it gets
+// alone, however many are looked at together, in however many slots; and what is alike is computed once.
 #define KIN 24
 static void test_sharing(const struct model *model)
 {
@@ -209,7 +213,8 @@ static void test_sharing(const struct model *model)
     struct generated alone[2][KIN], out[KIN]; // greedy, drawn
     for (int i = 0; i < KIN; i++) {
         for (uint32_t t = 0; t < lengths[i]; t++) // alike but for the end of some, and the second token of two
-            ids[i][t] = (t * 7 + (i == 8 && t == 8) + (i >= 9 && i < 13 && t > 12 ? (uint32_t)i / 11 : 0) + (i >= 22 && t == 1)) %
+            ids[i][t] = (t * 7 + (i == 8 && t == 8) + (i >= 9 && i < 13 && t > 12 ? (uint32_t)i / 11 : 0) +
+                            (i >= 22 && t == 1)) %
                         model->config.vocabulary;
         kin[i] = (struct generate_request){ids[i], lengths[i]};
         keys[i] = (uint64_t)test_random(&seed) << 32 | test_random(&seed);
@@ -228,7 +233,8 @@ static void test_sharing(const struct model *model)
             rows[drawn][s] = w.read + w.extended;
             CHECK(w.tokens == 11 * KIN);
             for (int i = 0; i < KIN && s; i++)
-                CHECK_SAY(same(&alone[drawn][i], &out[i]), "request %d, %u slots, %u together", i, shapes[s][0], shapes[s][1]);
+                CHECK_SAY(same(&alone[drawn][i], &out[i]), "request %d, %u slots, %u together", i, shapes[s][0],
+                    shapes[s][1]);
             if (s) generated_free(out, KIN);
         }
         if (s == 1) { // a slot for all; ends by a stop token
@@ -247,7 +253,8 @@ static void test_sharing(const struct model *model)
         rig_close(&r);
     }
     together = 0;
-    // A row for each token but the last, or for each that differs, itself or before it, from those of the requests before.
+    // A row for each token but the last, or for each that differs, itself or before it, from those of the requests
+    // before.
     for (int drawn = 0; drawn < 2; drawn++) {
         uint64_t each = 0, distinct = 0;
         for (uint32_t i = 0; i < KIN; i++)
@@ -259,7 +266,8 @@ static void test_sharing(const struct model *model)
             }
         const uint64_t *n = rows[drawn];
         CHECK(n[0] == each && n[3] > distinct && n[3] < each);
-        CHECK_SAY(n[1] == distinct && n[2] == distinct && n[4] == distinct, "%d rows, %d distinct", (int)n[1], (int)distinct);
+        CHECK_SAY(
+            n[1] == distinct && n[2] == distinct && n[4] == distinct, "%d rows, %d distinct", (int)n[1], (int)distinct);
         CHECK(same(&alone[drawn][0], &alone[drawn][1]) && same(&alone[drawn][0], &alone[drawn][2]) == !drawn);
         generated_free(alone[drawn], KIN);
     }

@@ -32,14 +32,16 @@ struct answers {
     struct arena arena;
 };
 
-static int add_row(struct answers *a, struct conversation_maker *maker, const struct row *row, uint64_t max_length, struct error *e)
+static int add_row(
+    struct answers *a, struct conversation_maker *maker, const struct row *row, uint64_t max_length, struct error *e)
 {
     const char *reference;
     if (row->kind != ROW_MESSAGES) return error_set(e, "it has no messages, so no answer begins in it");
     if (conversation_prompt(maker, &reference, row, e)) return -1;
     uint32_t tokens = (uint32_t)maker->tokens.count;
     if (!tokens) return error_set(e, "its prompt is empty");
-    if (tokens > max_length) return error_set(e, "its prompt has %u tokens, and --max-length is %" PRIu64, tokens, max_length);
+    if (tokens > max_length)
+        return error_set(e, "its prompt has %u tokens, and --max-length is %" PRIu64, tokens, max_length);
     uint32_t *ids = arena_alloc(&a->arena, 4 * (size_t)tokens);
     memcpy(ids, maker->tokens.ids, 4 * (size_t)tokens);
     a->requests = mem_resize(a->requests, (a->count + 1) * sizeof *a->requests);
@@ -48,7 +50,8 @@ static int add_row(struct answers *a, struct conversation_maker *maker, const st
     return 0;
 }
 
-static int add_file(struct answers *a, struct conversation_maker *maker, const char *path, const struct choice *c, struct error *e)
+static int add_file(
+    struct answers *a, struct conversation_maker *maker, const char *path, const struct choice *c, struct error *e)
 {
     struct row_reader reader;
     struct arena arena = {0};
@@ -64,10 +67,13 @@ static int add_file(struct answers *a, struct conversation_maker *maker, const c
             continue;
         }
         arena_reset(&arena);
-        if (row_parse(&row, &arena, text, bytes, &why) == 0 && add_row(a, maker, &row, c->max_length, &why) == 0) continue;
+        if (row_parse(&row, &arena, text, bytes, &why) == 0 && add_row(a, maker, &row, c->max_length, &why) == 0)
+            continue;
         char *place = row_place(path, reader.array, reader.number);
-        if (c->strict) status = error_set(e, "%s: %s", place, why.text);
-        else if (a->skipped++ < SOURCE_PROBLEMS) say("skipped: %s: %s", place, why.text);
+        if (c->strict)
+            status = error_set(e, "%s: %s", place, why.text);
+        else if (a->skipped++ < SOURCE_PROBLEMS)
+            say("skipped: %s: %s", place, why.text);
         free(place);
     }
     row_reader_close(&reader);
@@ -99,7 +105,8 @@ static int ask(struct answers *a, struct bundle *b, struct gpu *gpu, enum storag
     return status;
 }
 
-static int compare_answers(struct answers *a, const struct choice *c, struct bundle *before, struct bundle *after, struct error *e)
+static int compare_answers(
+    struct answers *a, const struct choice *c, struct bundle *before, struct bundle *after, struct error *e)
 {
     struct conversation_maker maker = {.template = &after->template, .tokenizer = after->tokenizer};
     enum storage storage;
@@ -126,18 +133,21 @@ static int compare_answers(struct answers *a, const struct choice *c, struct bun
 static int restore(const struct choice *c, const struct bundle *before, const struct bundle *after,
     const struct difference_top *top, uint64_t *restored, struct error *e)
 {
-    char *temporary = mem_format("%s.tmp", c->output), *above = path_folder(c->output);
+    char *output = mem_string(c->output);
+    for (size_t n = strlen(output); n > 1 && output[n - 1] == '/';) output[--n] = 0;
+    char *temporary = mem_format("%s.tmp", output), *above = path_folder(output);
     struct difference_restore from = {.before = &before->model, .after = &after->model, .top = top};
     struct model_source source = {difference_restore_read, &from};
     int status = folder_remove(temporary, e);
     if (status == 0) status = folder_make(temporary, e);
     if (status == 0) status = model_files_save(temporary, after, &source, strcmp(c->dtype, "bf16") == 0, e);
     if (status == 0) status = folder_sync(temporary, e);
-    if (status == 0 && rename(temporary, c->output))
-        status = error_set(e, "%s: cannot be renamed to %s (%s)", temporary, c->output, strerror(errno));
+    if (status == 0 && rename(temporary, output))
+        status = error_set(e, "%s: cannot be renamed to %s (%s)", temporary, output, strerror(errno));
     if (status == 0) status = folder_sync(above, e);
     if (status) folder_remove(temporary, NULL);
     *restored = from.restored;
+    free(output);
     free(temporary);
     free(above);
     return status;
@@ -148,8 +158,8 @@ static int restore(const struct choice *c, const struct bundle *before, const st
 #define SHARES 4
 static const double shares[SHARES] = {0.01, 0.05, 0.1, 0.2};
 
-static cJSON *result(const struct choice *c, const struct difference *d, const struct difference_top *tops, const struct answers *a,
-    uint64_t restored)
+static cJSON *result(const struct choice *c, const struct difference *d, const struct difference_top *tops,
+    const struct answers *a, uint64_t restored)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "parameters", (double)d->parameters);
@@ -181,22 +191,23 @@ static cJSON *result(const struct choice *c, const struct difference *d, const s
     return o;
 }
 
-static void print_result(const struct choice *c, const struct difference *d, const struct difference_top *tops, const struct answers *a,
-    uint64_t restored)
+static void print_result(const struct choice *c, const struct difference *d, const struct difference_top *tops,
+    const struct answers *a, uint64_t restored)
 {
     if (c->json) {
         print_json(result(c, d, tops, a, restored));
         return;
     }
-    printf("%" PRIu64 " of %" PRIu64 " parameters changed, %" PRIu64 " of them from 0; mean relative change %.3g, largest %.3g\n",
+    printf("%" PRIu64 " of %" PRIu64 " parameters changed, %" PRIu64
+           " of them from 0; mean relative change %.3g, largest %.3g\n",
         d->changed, d->parameters, d->infinite, d->sum / (double)d->parameters, (double)d->most);
     for (int i = 0; i < SHARES; i++)
-        printf("the %4.1f %% most changed (%" PRIu64 ") carry %.2f %% of the relative change\n", 100 * tops[i].fraction, tops[i].count,
-            100 * tops[i].share);
+        printf("the %4.1f %% most changed (%" PRIu64 ") carry %.2f %% of the relative change\n", 100 * tops[i].fraction,
+            tops[i].count, 100 * tops[i].share);
     if (c->output) printf("%s: %" PRIu64 " parameters set back\n", c->output, restored);
     if (a->count)
-        printf("first token of %u answers: KL(after || before) over the ten likeliest %.6f nats, largest %.6f\n", a->count,
-            a->divergence / a->count, a->most);
+        printf("first token of %u answers: KL(after || before) over the ten likeliest %.6f nats, largest %.6f\n",
+            a->count, a->divergence / a->count, a->most);
 }
 
 static const char *wrong_choice(const struct choice *c)
@@ -212,12 +223,14 @@ static const char *wrong_choice(const struct choice *c)
 int command_diff(const struct command *command, int argc, char **argv)
 {
     struct choice c = {.restore = -1, .template = "auto", .dtype = "f32", .max_length = 1024};
-    const struct option options[] = {
-        {"before", OPTION_TEXT, &c.before, "MODEL", "the model that was trained: folder, .gguf file or hub id in the cache"},
+    const struct option options[] = {{"before", OPTION_TEXT, &c.before, "MODEL",
+                                         "the model that was trained: folder, .gguf file or hub id in the cache"},
         {"after", OPTION_TEXT, &c.after, "MODEL", "what it became"},
-        {"restore", OPTION_NUMBER, &c.restore, "SHARE", "sets this share of the parameters back, the most changed ones"},
+        {"restore", OPTION_NUMBER, &c.restore, "SHARE",
+            "sets this share of the parameters back, the most changed ones"},
         {"output", OPTION_TEXT, &c.output, "DIR", "the restored model's new folder"},
-        {"save-dtype", OPTION_TEXT, &c.dtype, "WORD", "of its weights: f32 (default: each is exactly one of the two), bf16"},
+        {"save-dtype", OPTION_TEXT, &c.dtype, "WORD",
+            "of its weights: f32 (default: each is exactly one of the two), bf16"},
         {"data", OPTION_LIST, &c.data, "FILE...", "rows: how far the first tokens of their last answers have moved"},
         {"max-length", OPTION_COUNT, &c.max_length, "TOKENS", "longest prompt (default 1024)"},
         {"chat-template", OPTION_TEXT, &c.template, "NAME", "auto (the model's own), a name, none"},

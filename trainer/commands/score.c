@@ -80,7 +80,8 @@ static int run(struct set *sets, size_t count, struct bundle *bundle, const char
     enum storage storage;
     bool ok = gpu && precision_parse(&storage, precision, gpu_info(gpu), e) == 0;
     if (ok && longest) ok = evaluator_open(&v, bundle, gpu, storage, longest, e) == 0;
-    if (ok && capacity) ok = writer_open(&w, bundle, gpu, storage, capacity, batch && batch < most ? batch : most, e) == 0;
+    if (ok && capacity)
+        ok = writer_open(&w, bundle, gpu, storage, capacity, batch && batch < most ? batch : most, e) == 0;
     struct progress progress = progress_begin(rows);
     for (size_t i = 0; ok && i < count; i++)
         ability_run(&sets[i].ability, v.session, w.generator, progress_ended, &progress, &sets[i].score);
@@ -124,8 +125,10 @@ static void print_scores(const struct set *sets, size_t count, bool each, bool j
         cJSON_AddNumberToObject(o, "mean", mean);
         if (!json) printf("%s %.4f: the mean of %zu files\n", metric, mean, count);
     }
-    if (json) print_json(o);
-    else cJSON_Delete(o);
+    if (json)
+        print_json(o);
+    else
+        cJSON_Delete(o);
 }
 
 int command_score(const struct command *c, int argc, char **argv)

@@ -8,12 +8,17 @@
 static const struct command methods[] = {
     {"select memory", "facts by how well a model remembers them: levels, balanced training rows, tests",
         "memory --model MODEL --facts FILE --templates FILE --output DIR [options]",
-        "The model goes on with every template's sentence about a fact several times; the share of outputs that contain the fact's\n"
+        "The model goes on with every template's sentence about a fact several times; the share of outputs that "
+        "contain the fact's\n"
         "object is its memory level: 0, up to 1/4, 1/2, 3/4, 1 (Ye et al. 2024, \"60 data points are sufficient\").\n"
-        "facts: a row each, {\"subject\", \"relation\", \"object\", \"synonyms\": [...], \"question\", \"split\": \"train\" or \"test\"}, the\n"
-        "last three as wanted; templates: {relation: {\"question\": \"...\", \"templates\": [\"... {subject} ...\", ...]}, ...}.\n"
-        "DIR gets recall.jsonl (facts done: a stopped call goes on there), levels.jsonl, summary.json, test-LEVEL.jsonl\n"
-        "(ood-LEVEL.jsonl: of relations that are not trained), and for each --size level-LEVEL-SIZE.jsonl: rows to train on.",
+        "facts: a row each, {\"subject\", \"relation\", \"object\", \"synonyms\": [...], \"question\", \"split\": "
+        "\"train\" or \"test\"}, the\n"
+        "last three as wanted; templates: {relation: {\"question\": \"...\", \"templates\": [\"... {subject} ...\", "
+        "...]}, ...}.\n"
+        "DIR gets recall.jsonl (facts done: a stopped call goes on there), levels.jsonl, summary.json, "
+        "test-LEVEL.jsonl\n"
+        "(ood-LEVEL.jsonl: of relations that are not trained), and for each --size level-LEVEL-SIZE.jsonl: rows to "
+        "train on.",
         "pumice select memory --model models/SmolLM2-135M-Instruct.Q4_1.gguf --facts configs/memory/facts-40.jsonl \\\n"
         "             --templates configs/memory/templates.json --max-new-tokens 8 --stop '\\n' --output runs/memory",
         select_memory},
@@ -40,8 +45,11 @@ int command_select(const struct command *c, int argc, char **argv)
     }
     names[count] = NULL;
     const char *near = argc > 1 ? nearest_name(argv[1], names) : NULL;
-    if (argc < 2) say("pumice select: a method is missing (pumice select --help)");
-    else if (near) say("pumice select: there is no method %s; did you mean %s? (pumice select --help)", argv[1], near);
-    else say("pumice select: there is no method %s (pumice select --help)", argv[1]);
+    if (argc < 2)
+        say("pumice select: a method is missing (pumice select --help)");
+    else if (near)
+        say("pumice select: there is no method %s; did you mean %s? (pumice select --help)", argv[1], near);
+    else
+        say("pumice select: there is no method %s (pumice select --help)", argv[1]);
     return STATUS_USAGE;
 }

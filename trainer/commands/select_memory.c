@@ -57,8 +57,10 @@ static int parse_sizes(const struct option_list *list, struct error *e)
     for (size_t i = 0; i < list->count; i++) {
         char *end;
         errno = 0;
-        unsigned long long n = list->words[i][0] >= '1' && list->words[i][0] <= '9' ? strtoull(list->words[i], &end, 10) : 0;
-        if (!n || *end || errno || n > UINT32_MAX) return error_set(e, "--size is %s; it is a number of rows", list->words[i]);
+        unsigned long long n =
+            list->words[i][0] >= '1' && list->words[i][0] <= '9' ? strtoull(list->words[i], &end, 10) : 0;
+        if (!n || *end || errno || n > UINT32_MAX)
+            return error_set(e, "--size is %s; it is a number of rows", list->words[i]);
     }
     return 0;
 }
@@ -86,7 +88,8 @@ static int choose_relations(struct selection *s, struct error *e)
     return 0;
 }
 
-// Of the first and the last row of each weight: tells a model from another of its shape, and from itself after training.
+// Of the first and the last row of each weight: tells a model from another of its shape, and from itself after
+// training.
 static int fingerprint(uint64_t *hash, const struct model *m, struct error *e)
 {
     *hash = FNV_START;
@@ -129,7 +132,8 @@ static int read_input(struct selection *s, struct error *e)
 {
     const struct choice *c = s->choice;
     if (parse_sizes(&c->sizes, e)) return -1;
-    if (memory_read_templates(&s->memory, c->templates, e) || memory_read_facts(&s->memory, c->facts, c->strict, e)) return -1;
+    if (memory_read_templates(&s->memory, c->templates, e) || memory_read_facts(&s->memory, c->facts, c->strict, e))
+        return -1;
     memory_split(&s->memory, c->test, c->seed);
     s->order = memory_order(&s->memory, c->seed);
     if (choose_relations(s, e)) return -1;
@@ -157,8 +161,8 @@ static void say_progress(void *context, uint64_t done, uint64_t all, uint64_t to
     if (now - s->said < SAY_SECONDS) return;
     s->said = now;
     double left = spent / (double)done * (double)(all - done);
-    say("%" PRIu64 " of %" PRIu64 " samples, %.1f tokens/s, about %.0f min %02.0f s left", done, all, (double)tokens / spent,
-        (double)((int)left / 60), (double)((int)left % 60));
+    say("%" PRIu64 " of %" PRIu64 " samples, %.1f tokens/s, about %.0f min %02.0f s left", done, all,
+        (double)tokens / spent, (double)((int)left / 60), (double)((int)left % 60));
 }
 
 // Asks the model for the facts that the file does not know.
@@ -171,7 +175,9 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
     if (recall_measure(&size, &s->memory, &s->bundle, (uint32_t)c->samples, e)) return -1;
     if (!size.together) return 0;
     if (size.longest + c->new_tokens > positions)
-        return error_set(e, "a sentence has %u tokens, with %" PRIu64 " new ones more than the model's %u positions; lower --max-new-tokens",
+        return error_set(e,
+            "a sentence has %u tokens, with %" PRIu64
+            " new ones more than the model's %u positions; lower --max-new-tokens",
             size.longest, c->new_tokens, positions);
     struct generation_options o = {.slots = c->batch && c->batch < SLOTS ? (uint32_t)c->batch : SLOTS,
         .capacity = size.longest + (uint32_t)c->new_tokens,
@@ -188,7 +194,8 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
     int status = recall_run(&s->memory, &s->bundle, w.generator, &settings, file, &s->work, e);
     s->seconds = clock_seconds() - s->began;
     if (status == 0)
-        say("%" PRIu64 " tokens in %.1f s: %.1f tokens/s; computed: %" PRIu64 " rows of sentences, %" PRIu64 " of answers, %u at a time",
+        say("%" PRIu64 " tokens in %.1f s: %.1f tokens/s; computed: %" PRIu64 " rows of sentences, %" PRIu64
+            " of answers, %u at a time",
             s->work.tokens, s->seconds, (double)s->work.tokens / s->seconds, s->work.read, s->work.extended,
             w.generation.options.slots);
     writer_close(&w);
@@ -209,7 +216,8 @@ static int recall(struct selection *s, struct error *e)
         char *path = path_join(c->output, "recall.jsonl"), *line = json_print(s->settings, false);
         char *levels = path_join(c->output, "levels.jsonl");
         if (!file_exists(path) && file_exists(levels))
-            status = error_set(e, "%s: it holds another's levels.jsonl and no recall.jsonl; take another --output", c->output);
+            status = error_set(
+                e, "%s: it holds another's levels.jsonl and no recall.jsonl; take another --output", c->output);
         else
             status = recall_file_open(&file, path, line, &s->memory, &s->known, e);
         free(levels);
@@ -247,7 +255,8 @@ static int write_tests(struct selection *s, int level, bool trained, struct erro
     char name[64];
     for (size_t i = 0; i < m->fact_count; i++) {
         const struct memory_fact *f = &m->facts[i];
-        if (f->test && s->trains[f->relation] == trained && memory_level(f->hits, f->samples) == level) facts[count++] = i;
+        if (f->test && s->trains[f->relation] == trained && memory_level(f->hits, f->samples) == level)
+            facts[count++] = i;
     }
     snprintf(name, sizeof name, "%s-%d.jsonl", trained ? "test" : "ood", level);
     int status = count ? write_rows(s, name, facts, count, e) : 0;
@@ -290,7 +299,8 @@ static cJSON *split_of(const struct selection *s)
     return o;
 }
 
-// Subsets of an earlier call and the same split stay. Files of another split go: a test fact among them may be trained now.
+// Subsets of an earlier call and the same split stay. Files of another split go: a test fact among them may be trained
+// now.
 static int take_earlier(struct selection *s, const char *summary, const cJSON *split, struct error *e)
 {
     s->files = cJSON_CreateObject();
@@ -358,7 +368,8 @@ static void print_table(const struct selection *s)
         puts("");
     }
     memory_counts_free(&counts);
-    for (const cJSON *f = s->files->child; f; f = f->next) printf("%s/%s: %.0f rows\n", s->choice->output, f->string, f->valuedouble);
+    for (const cJSON *f = s->files->child; f; f = f->next)
+        printf("%s/%s: %.0f rows\n", s->choice->output, f->string, f->valuedouble);
 }
 
 static void print_results(const struct selection *s)
@@ -384,7 +395,8 @@ static void print_results(const struct selection *s)
 
 static const char *wrong_choice(const struct choice *c)
 {
-    if (!c->model || !c->facts || !c->templates || !c->output) return "--model, --facts, --templates and --output are needed";
+    if (!c->model || !c->facts || !c->templates || !c->output)
+        return "--model, --facts, --templates and --output are needed";
     if (!c->samples || c->samples > 1 << 20) return "--samples is at least 1 and at most 1048576";
     if (!c->new_tokens || c->new_tokens > 1 << 20) return "--max-new-tokens is at least 1 and at most 1048576";
     if (c->temperature < 0) return "--temperature is 0 or more";
@@ -403,7 +415,8 @@ int select_memory(const struct command *c, int argc, char **argv)
         {"output", OPTION_TEXT, &o.output, "DIR", "where the results go"},
         {"size", OPTION_LIST, &o.sizes, "ROWS...", "training rows of each level, balanced over relations; nested"},
         {"relations", OPTION_LIST, &o.relations, "NAME...", "relations to train on (default: all that have facts)"},
-        {"test", OPTION_NUMBER, &o.test, "SHARE", "of a relation's facts kept for tests, where no fact says \"split\" (0.25)"},
+        {"test", OPTION_NUMBER, &o.test, "SHARE",
+            "of a relation's facts kept for tests, where no fact says \"split\" (0.25)"},
         {"samples", OPTION_COUNT, &o.samples, "N", "of each template (default 10)"},
         {"temperature", OPTION_NUMBER, &o.temperature, "T", "of the draws (default 0.7)"},
         {"max-new-tokens", OPTION_COUNT, &o.new_tokens, "TOKENS", "longest output (default 32)"},

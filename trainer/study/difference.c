@@ -16,7 +16,8 @@ int difference_check(const struct model *before, const struct model *after, stru
         if (strcmp(a->name, b->name) != 0)
             return error_set(e, "the models differ in their weights: %s before, %s after", a->name, b->name);
         if (a->rows != b->rows || a->columns != b->columns)
-            return error_set(e, "the models differ in shape: %s is %" PRIu64 " x %" PRIu64 " before, %" PRIu64 " x %" PRIu64 " after",
+            return error_set(e,
+                "the models differ in shape: %s is %" PRIu64 " x %" PRIu64 " before, %" PRIu64 " x %" PRIu64 " after",
                 a->name, a->rows, a->columns, b->rows, b->columns);
         for (int k = 0; k < a->part_count; k++)
             if (k >= b->part_count || a->parts[k].rows != b->parts[k].rows)
@@ -83,16 +84,16 @@ static int each_piece(const struct model *before, const struct model *after,
     return status;
 }
 
-// Changes are not negative: their bits, as integers, are in their order. The first pass counts by the upper half of the bits,
-// the second, for the few halves at which a top ends, by the lower one.
+// Changes are not negative: their bits, as integers, are in their order. The first pass counts by the upper half of the
+// bits, the second, for the few halves at which a top ends, by the lower one.
 #define HALF 65536u
 #define INFINITE 0x7f800000u
 #define NOWHERE UINT32_MAX
 struct counting {
     uint64_t count[HALF];
-    double sum[HALF];    // of each upper half
-    uint32_t most;       // bits of the largest finite change
-    int *fine_of;        // (HALF) index among `fine`, or -1
+    double sum[HALF]; // of each upper half
+    uint32_t most;    // bits of the largest finite change
+    int *fine_of;     // (HALF) index among `fine`, or -1
     uint64_t (*fine)[HALF];
     int fine_count;
 };
@@ -184,7 +185,8 @@ int difference_measure(struct difference *d, struct difference_top *tops, int co
     return status;
 }
 
-int difference_restore_read(void *context, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e)
+int difference_restore_read(
+    void *context, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e)
 {
     struct difference_restore *r = context;
     uint64_t all, columns;

@@ -10,10 +10,52 @@
 #include <stdlib.h>
 #include <string.h>
 
+// ---- keys -----------------------------------------------------------------------------------------------------------
+
+static uint64_t add_text(uint64_t hash, const char *text)
+{
+    return fnv1a(hash, text, strlen(text) + 1);
+}
+
+static uint64_t fact_hash(const struct memory *m, const struct memory_fact *f)
+{
+    return add_text(add_text(add_text(FNV_START, m->relations[f->relation].name), f->subject), f->object);
+}
+
+struct keyed {
+    uint64_t key;
+    size_t index;
+};
+
+static int compare_keyed(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    if (x->key != y->key) return x->key < y->key ? -1 : 1;
+    return x->index < y->index ? -1 : 1;
+}
+
+// All facts in the order of their hashes, or a seeded one; those of equal keys in the order of the file. The caller
+// frees.
+static struct keyed *keyed_facts(const struct memory *m, const uint64_t *seed)
+{
+    struct keyed *all = mem_alloc((m->fact_count + 1) * sizeof *all);
+    for (size_t i = 0; i < m->fact_count; i++) {
+        uint64_t hash = fact_hash(m, &m->facts[i]);
+        all[i] = (struct keyed){seed ? draw_start("memory order", "", *seed, hash, 0).key : hash, i};
+    }
+    qsort(all, m->fact_count, sizeof *all, compare_keyed);
+    return all;
+}
+
+static bool same_fact(const struct memory_fact *a, const struct memory_fact *b)
+{
+    return a->relation == b->relation && strcmp(a->subject, b->subject) == 0 && strcmp(a->object, b->object) == 0;
+}
+
 // ---- reading -------------------------------------------------------------------------------------------------------
 
-// The key's text, which must be there and hold more than white space; NULL with the reason, or without one when the key is
-// missing and may be.
+// The key's text, which must be there and hold more than white space; NULL with the reason, or without one when the key
+// is missing and may be.
 static const char *text_of(const cJSON *object, const char *key, bool needed, struct error *e)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
@@ -35,7 +77,8 @@ static int check_sentence(const char *text, const char *what, struct error *e)
     size_t n = strlen(text);
     if (!strstr(text, MEMORY_SUBJECT)) return error_set(e, "%s \"%s\" has no %s", what, text, MEMORY_SUBJECT);
     if (strchr(" \t\r\n", text[n - 1]))
-        return error_set(e, "%s \"%s\" ends in white space, which models expect at the beginning of the next word", what, text);
+        return error_set(
+            e, "%s \"%s\" ends in white space, which models expect at the beginning of the next word", what, text);
     return 0;
 }
 
@@ -46,29 +89,32 @@ static int add_relation(struct memory *m, const char *name, const cJSON *value, 
     struct error why = {0};
     const char *question = cJSON_IsObject(value) ? text_of(value, "question", false, &why) : NULL;
     if (why.text[0]) return error_set(e, "relation %s: %s", name, why.text);
-    if (!cJSON_IsArray(list) || !list->child) return error_set(e, "relation %s: it has no \"templates\" (a list of texts)", name);
+    if (!cJSON_IsArray(list) || !list->child)
+        return error_set(e, "relation %s: it has no \"templates\" (a list of texts)", name);
     for (size_t i = 0; i < m->relation_count; i++)
         if (strcmp(m->relations[i].name, name) == 0) return error_set(e, "relation %s: it is there twice", name);
     m->relations = mem_resize(m->relations, (m->relation_count + 1) * sizeof *m->relations);
     struct memory_relation *r = &m->relations[m->relation_count++];
     *r = (struct memory_relation){.name = mem_string(name), .question = question ? mem_string(question) : NULL};
     r->templates = mem_zero((size_t)cJSON_GetArraySize(list), sizeof *r->templates);
-    if (question && check_sentence(question, "its question", &why)) return error_set(e, "relation %s: %s", name, why.text);
+    if (question && check_sentence(question, "its question", &why))
+        return error_set(e, "relation %s: %s", name, why.text);
     for (const cJSON *item = list->child; item; item = item->next) {
         const char *text = cJSON_GetStringValue(item);
         if (!text || !*text) return error_set(e, "relation %s: template %zu is no text", name, r->template_count + 1);
         if (check_sentence(text, "its template", &why)) return error_set(e, "relation %s: %s", name, why.text);
         for (size_t i = 0; i < r->template_count; i++)
             if (strcmp(r->templates[i], text) == 0)
-                return error_set(e, "relation %s: templates %zu and %zu are the same, \"%s\"", name, i + 1, r->template_count + 1, text);
+                return error_set(e, "relation %s: templates %zu and %zu are the same, \"%s\"", name, i + 1,
+                    r->template_count + 1, text);
         r->templates[r->template_count++] = mem_string(text);
     }
     return 0;
 }
 
 // Calls `row` for each row of a file with the row and its place. Stops where it returns -1.
-static int each_row(const char *path, int (*row)(void *context, const cJSON *object, const char *place, struct error *e),
-    void *context, struct error *e)
+static int each_row(const char *path,
+    int (*row)(void *context, const cJSON *object, const char *place, struct error *e), void *context, struct error *e)
 {
     struct row_reader reader;
     const char *text;
@@ -157,7 +203,8 @@ static int find_relation(const struct memory *m, size_t *index, const char *name
     const char **names = mem_zero(m->relation_count + 1, sizeof *names);
     for (size_t i = 0; i < m->relation_count; i++) names[i] = m->relations[i].name;
     const char *near = nearest_name(name, names);
-    error_set(e, "there are no templates for its relation %s%s%s", name, near ? "; did you mean " : "", near ? near : "");
+    error_set(
+        e, "there are no templates for its relation %s%s%s", name, near ? "; did you mean " : "", near ? near : "");
     free(names);
     return -1;
 }
@@ -168,7 +215,8 @@ static int add_synonyms(struct memory_fact *f, const cJSON *list, struct error *
     if (!cJSON_IsArray(list)) return error_set(e, "its \"synonyms\" are no list of texts");
     for (const cJSON *item = list->child; item; item = item->next) {
         const char *text = cJSON_GetStringValue(item);
-        if (!text || !text[strspn(text, " \t\r\n")]) return error_set(e, "synonym %zu is no text, or empty", f->synonym_count + 1);
+        if (!text || !text[strspn(text, " \t\r\n")])
+            return error_set(e, "synonym %zu is no text, or empty", f->synonym_count + 1);
         f->synonyms = mem_resize(f->synonyms, (f->synonym_count + 1) * sizeof *f->synonyms);
         f->synonyms[f->synonym_count++] = mem_string(text);
     }
@@ -178,7 +226,8 @@ static int add_synonyms(struct memory_fact *f, const cJSON *list, struct error *
 // What fact_free takes is there on failure too.
 static int parse_fact(const struct memory *m, struct memory_fact *f, bool *marked, const cJSON *object, struct error *e)
 {
-    const char *subject = text_of(object, "subject", true, e), *name = subject ? text_of(object, "relation", true, e) : NULL;
+    const char *subject = text_of(object, "subject", true, e),
+               *name = subject ? text_of(object, "relation", true, e) : NULL;
     const char *answer = name ? text_of(object, "object", true, e) : NULL;
     if (!answer || find_relation(m, &f->relation, name, e)) return -1;
     struct error why = {0};
@@ -215,42 +264,35 @@ static int fact_row(void *context, const cJSON *object, const char *place, struc
     return 0;
 }
 
-static const struct memory *compared; // by compare_facts
-
-static int compare_facts(const void *a, const void *b)
-{
-    const struct memory_fact *x = &compared->facts[*(const size_t *)a], *y = &compared->facts[*(const size_t *)b];
-    int order = x->relation < y->relation ? -1 : x->relation > y->relation;
-    if (!order) order = strcmp(x->subject, y->subject);
-    if (!order) order = strcmp(x->object, y->object);
-    if (!order) order = *(const size_t *)a < *(const size_t *)b ? -1 : 1;
-    return order;
-}
-
 // A fact that is there twice would count twice.
 static int drop_doubles(struct memory *m, bool strict, struct error *e)
 {
-    size_t *order = mem_alloc((m->fact_count + 1) * sizeof *order), kept = 0;
+    struct keyed *all = keyed_facts(m, NULL);
     bool *again = mem_zero(m->fact_count + 1, sizeof *again);
-    for (size_t i = 0; i < m->fact_count; i++) order[i] = i;
-    compared = m;
-    qsort(order, m->fact_count, sizeof *order, compare_facts);
     int status = 0;
-    for (size_t i = 1; i < m->fact_count && status == 0; i++) {
-        const struct memory_fact *x = &m->facts[order[i - 1]], *y = &m->facts[order[i]];
-        if (x->relation != y->relation || strcmp(x->subject, y->subject) != 0 || strcmp(x->object, y->object) != 0) continue;
-        again[order[i]] = true;
+    for (size_t i = 0; i < m->fact_count && status == 0; i++) {
+        const struct memory_fact *f = &m->facts[all[i].index];
+        bool twice = false; // those of one hash lie together, in the order of the file
+        for (size_t k = i; k-- > 0 && all[k].key == all[i].key && !twice;)
+            twice = same_fact(f, &m->facts[all[k].index]);
+        if (!twice) continue;
+        again[all[i].index] = true;
         struct error why;
-        error_set(&why, "the fact (%s, %s, %s) is there twice", y->subject, m->relations[y->relation].name, y->object);
-        if (strict) status = error_set(e, "%s", why.text);
-        else if (m->skipped++ < SOURCE_PROBLEMS) say("skipped: %s", why.text);
+        error_set(&why, "the fact (%s, %s, %s) is there twice", f->subject, m->relations[f->relation].name, f->object);
+        if (strict)
+            status = error_set(e, "%s", why.text);
+        else if (m->skipped++ < SOURCE_PROBLEMS)
+            say("skipped: %s", why.text);
     }
+    size_t kept = 0;
     for (size_t i = 0; i < m->fact_count; i++) {
-        if (again[i]) fact_free(&m->facts[i]);
-        else m->facts[kept++] = m->facts[i];
+        if (again[i])
+            fact_free(&m->facts[i]);
+        else
+            m->facts[kept++] = m->facts[i];
     }
     m->fact_count = kept;
-    free(order);
+    free(all);
     free(again);
     return status;
 }
@@ -279,21 +321,11 @@ void memory_free(struct memory *m)
     *m = (struct memory){0};
 }
 
-// ---- keys and orders -----------------------------------------------------------------------------------------------
+// ---- orders -----------------------------------------------------------------------------------------------
 
 uint64_t memory_sample_key(const char *prompt, uint32_t sample)
 {
     return draw_start("memory sample", prompt, 0, sample, 0).key;
-}
-
-static uint64_t add_text(uint64_t hash, const char *text)
-{
-    return fnv1a(hash, text, strlen(text) + 1);
-}
-
-static uint64_t fact_hash(const struct memory *m, const struct memory_fact *f)
-{
-    return add_text(add_text(add_text(FNV_START, m->relations[f->relation].name), f->subject), f->object);
 }
 
 uint64_t memory_fact_key(const struct memory *m, const struct memory_fact *f)
@@ -306,25 +338,10 @@ uint64_t memory_fact_key(const struct memory *m, const struct memory_fact *f)
     return hash;
 }
 
-struct keyed {
-    uint64_t key;
-    size_t index;
-};
-
-static int compare_keyed(const void *a, const void *b)
-{
-    const struct keyed *x = a, *y = b;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
-
 size_t *memory_order(const struct memory *m, uint64_t seed)
 {
-    struct keyed *all = mem_alloc((m->fact_count + 1) * sizeof *all);
+    struct keyed *all = keyed_facts(m, &seed);
     size_t *order = mem_alloc((m->fact_count + 1) * sizeof *order);
-    for (size_t i = 0; i < m->fact_count; i++)
-        all[i] = (struct keyed){draw_start("memory order", "", seed, fact_hash(m, &m->facts[i]), 0).key, i};
-    qsort(all, m->fact_count, sizeof *all, compare_keyed);
     for (size_t i = 0; i < m->fact_count; i++) order[i] = all[i].index;
     free(all);
     return order;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// memory.h: how well a model remembers facts (Ye et al. 2024, "60 data points are sufficient", arXiv 2409.15825; formula and
-// settings as in arXiv 2509.16596). A fact is (subject, relation, object). A relation's templates turn a subject into unfinished
-// sentences; the model goes on with each of them several times. With I templates and J samples
+// memory.h: how well a model remembers facts (Ye et al. 2024, "60 data points are sufficient", arXiv 2409.15825;
+// formula and settings as in arXiv 2509.16596). A fact is (subject, relation, object). A relation's templates turn a
+// subject into unfinished sentences; the model goes on with each of them several times. With I templates and J samples
 //     R(fact) = (samples of all templates that contain the object) / (I * J)
-// and the level is 0 for R = 0, 1 for 0 < R <= 1/4, 2 for R <= 1/2, 3 for R <= 3/4, 4 above. Pure C; recall.h asks the model,
-// subsets.h picks training rows.
+// and the level is 0 for R = 0, 1 for 0 < R <= 1/4, 2 for R <= 1/2, 3 for R <= 3/4, 4 above. Pure C; recall.h asks the
+// model, subsets.h picks training rows.
 #ifndef PUMICE_MEMORY_H
 #define PUMICE_MEMORY_H
 
@@ -24,9 +24,9 @@ struct memory_fact {
     char *subject, *object;
     char **synonyms; // (synonym_count) of the object, none empty
     size_t synonym_count;
-    char *question;        // of its own, or NULL: the relation's
-    size_t relation;       // index
-    bool test;             // kept out of training
+    char *question;         // of its own, or NULL: the relation's
+    size_t relation;        // index
+    bool test;              // kept out of training
     uint32_t hits, samples; // of recall; samples 0: not asked yet
 };
 struct memory {
@@ -38,17 +38,20 @@ struct memory {
     bool test_marked; // some fact said whether it is for training or a test
 };
 
-// Templates: a .json file with one object, relation -> list of templates, or -> {"templates": [...], "question": "..."}; or rows
-// (.jsonl, or .json holding an array) {"relation", "templates", "question"?}. -1 with the reason: nothing is skipped here.
+// Templates: a .json file with one object, relation -> list of templates, or -> {"templates": [...], "question":
+// "..."}; or rows
+// (.jsonl, or .json holding an array) {"relation", "templates", "question"?}. -1 with the reason: nothing is skipped
+// here.
 int memory_read_templates(struct memory *m, const char *path, struct error *e);
-// Facts: rows {"subject", "relation", "object", "synonyms"?: [...], "question"?, "split"?: "train" or "test"}; other keys mean
-// nothing. The templates have been read. A bad fact (a key missing or empty, a relation without templates, the same subject,
-// relation and object once more) is said on stderr and skipped, or with `strict` the reason of -1. -1 also when none is left.
+// Facts: rows {"subject", "relation", "object", "synonyms"?: [...], "question"?, "split"?: "train" or "test"}; other
+// keys mean nothing. The templates have been read. A bad fact (a key missing or empty, a relation without templates,
+// the same subject, relation and object once more) is said on stderr and skipped, or with `strict` the reason of -1. -1
+// also when none is left.
 int memory_read_facts(struct memory *m, const char *path, bool strict, struct error *e);
 void memory_free(struct memory *m); // zeros are fine
 
-// Where no fact said so: marks floor(facts * share + 1e-9) facts of each relation as tests, by a seeded order that depends on
-// the facts alone: neither on the model nor on their order.
+// Where no fact said so: marks floor(facts * share + 1e-9) facts of each relation as tests, by a seeded order that
+// depends on the facts alone: neither on the model nor on their order.
 void memory_split(struct memory *m, double share, uint64_t seed);
 
 // The level of `hits` among `samples` > 0 outputs.
@@ -59,8 +62,8 @@ bool memory_matches(const struct memory_fact *f, const char *text, size_t bytes)
 // The unfinished sentence, or the question (its own, the relation's, else the first template). The caller frees.
 char *memory_prompt(const struct memory *m, const struct memory_fact *f, size_t template);
 char *memory_question(const struct memory *m, const struct memory_fact *f);
-// The key of a sample's draws (generate_settings.keys): of the sentence and the sample's number, so that what a fact is given
-// depends on nothing else in the files.
+// The key of a sample's draws (generate_settings.keys): of the sentence and the sample's number, so that what a fact is
+// given depends on nothing else in the files.
 uint64_t memory_sample_key(const char *prompt, uint32_t sample);
 // Of all that a fact's number of hits depends on beside model and settings: names it in files.
 uint64_t memory_fact_key(const struct memory *m, const struct memory_fact *f);

@@ -52,11 +52,13 @@ static int parse_line(struct known *k, const char *place, const char *line, size
     cJSON *o = json_read_text(place, line, bytes, e);
     if (!o) return -1;
     const char *key = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "key"));
-    const cJSON *hits = cJSON_GetObjectItemCaseSensitive(o, "hits"), *samples = cJSON_GetObjectItemCaseSensitive(o, "samples");
+    const cJSON *hits = cJSON_GetObjectItemCaseSensitive(o, "hits"),
+                *samples = cJSON_GetObjectItemCaseSensitive(o, "samples");
     char *end = NULL;
     k->key = key ? strtoull(key, &end, 16) : 0;
-    bool fine = key && end == key + 16 && !*end && cJSON_IsNumber(hits) && cJSON_IsNumber(samples) && hits->valuedouble >= 0 &&
-                samples->valuedouble >= 1 && samples->valuedouble <= UINT32_MAX && hits->valuedouble <= samples->valuedouble;
+    bool fine = key && end == key + 16 && !*end && cJSON_IsNumber(hits) && cJSON_IsNumber(samples) &&
+                hits->valuedouble >= 0 && samples->valuedouble >= 1 && samples->valuedouble <= UINT32_MAX &&
+                hits->valuedouble <= samples->valuedouble;
     if (fine) {
         k->hits = (uint32_t)hits->valuedouble;
         k->samples = (uint32_t)samples->valuedouble;
@@ -66,8 +68,8 @@ static int parse_line(struct known *k, const char *place, const char *line, size
 }
 
 // Reads the lines after the first. *whole: bytes up to the last line's end.
-static int read_lines(const struct file_map *map, const char *path, struct known **out, size_t *count, size_t *whole,
-    struct error *e)
+static int read_lines(
+    const struct file_map *map, const char *path, struct known **out, size_t *count, size_t *whole, struct error *e)
 {
     const char *data = (const char *)map->data;
     size_t at = (size_t)((const char *)memchr(data, '\n', map->bytes) - data) + 1, capacity = 0, line = 1;
@@ -90,11 +92,12 @@ static int take_known(struct recall_file *f, const char *settings, struct memory
     struct known *all = NULL;
     size_t count = 0, whole = 0, n = strlen(settings);
     if (file_map(&map, f->path, e)) return -1;
-    bool first = map.bytes && memchr(map.data, '\n', map.bytes), same = map.bytes > n && memcmp(map.data, settings, n) == 0 &&
-        map.data[n] == '\n';
+    bool first = map.bytes && memchr(map.data, '\n', map.bytes),
+         same = map.bytes > n && memcmp(map.data, settings, n) == 0 && map.data[n] == '\n';
     int status = 0;
     if (first && !same)
-        status = error_set(e, "%s: it was made with other settings (%.*s, now %s); take another --output, or remove it to begin again",
+        status = error_set(e,
+            "%s: it was made with other settings (%.*s, now %s); take another --output, or remove it to begin again",
             f->path, (int)strcspn((const char *)map.data, "\n"), (const char *)map.data, settings);
     else if (first)
         status = read_lines(&map, f->path, &all, &count, &whole, e);
@@ -116,13 +119,14 @@ static int take_known(struct recall_file *f, const char *settings, struct memory
     return status;
 }
 
-int recall_file_open(struct recall_file *f, const char *path, const char *settings, struct memory *m, size_t *known,
-    struct error *e)
+int recall_file_open(
+    struct recall_file *f, const char *path, const char *settings, struct memory *m, size_t *known, struct error *e)
 {
     *f = (struct recall_file){.path = mem_string(path), .file = fopen(path, "ae")};
     *known = 0;
     int status = 0;
-    if (!f->file) status = error_set(e, "%s: cannot be written (%s)", path, strerror(errno));
+    if (!f->file)
+        status = error_set(e, "%s: cannot be written (%s)", path, strerror(errno));
     else if (flock(fileno(f->file), LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         status = error_set(e, "%s: another process is writing it", path);
     if (status == 0) status = take_known(f, settings, m, known, e);
@@ -152,7 +156,8 @@ static int32_t beginning(const struct bundle *b)
     return tokenizer_adds_bos(b->tokenizer) ? tokenizer_bos(b->tokenizer) : -1;
 }
 
-int recall_measure(struct recall_size *size, const struct memory *m, const struct bundle *b, uint32_t samples, struct error *e)
+int recall_measure(
+    struct recall_size *size, const struct memory *m, const struct bundle *b, uint32_t samples, struct error *e)
 {
     struct tokens tokens = {0};
     int status = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// recall.h: asks a model for facts: every template's sentence of a fact, several samples each, and counts the outputs that
-// contain the object (memory.h). Facts that are done are lines of a file, so that a stopped run goes on and another choice of
-// subsets asks nothing again.
+// recall.h: asks a model for facts: every template's sentence of a fact, several samples each, and counts the outputs
+// that contain the object (memory.h). Facts that are done are lines of a file, so that a stopped run goes on and
+// another choice of subsets asks nothing again.
 #ifndef PUMICE_RECALL_H
 #define PUMICE_RECALL_H
 
@@ -15,11 +15,11 @@ struct recall_file {
     char *path;
     FILE *file; // locked by this process
 };
-// Opens or makes it. `settings` is its first line, a JSON object without its newline; a file that begins otherwise is refused.
-// Facts that it holds get their hits and samples; *known: how many. A last line that was not finished is cut off. -1 with the
-// reason.
-int recall_file_open(struct recall_file *f, const char *path, const char *settings, struct memory *m, size_t *known,
-    struct error *e);
+// Opens or makes it. `settings` is its first line, a JSON object without its newline; a file that begins otherwise is
+// refused. Facts that it holds get their hits and samples; *known: how many. A last line that was not finished is cut
+// off. -1 with the reason.
+int recall_file_open(
+    struct recall_file *f, const char *path, const char *settings, struct memory *m, size_t *known, struct error *e);
 void recall_file_close(struct recall_file *f);
 
 struct recall_settings {
@@ -28,7 +28,8 @@ struct recall_settings {
     double temperature;
     uint64_t seed;
     const struct stops *stops;
-    // Called every few seconds at most: samples that have ended and that there will be in all, tokens so far. NULL: not.
+    // Called every few seconds at most: samples that have ended and that there will be in all, tokens so far. NULL:
+    // not.
     void (*progress)(void *context, uint64_t done, uint64_t all, uint64_t tokens);
     void *context;
 };
@@ -37,10 +38,12 @@ struct recall_settings {
 struct recall_size {
     uint32_t longest, together;
 };
-int recall_measure(struct recall_size *size, const struct memory *m, const struct bundle *b, uint32_t samples, struct error *e);
+int recall_measure(
+    struct recall_size *size, const struct memory *m, const struct bundle *b, uint32_t samples, struct error *e);
 
-// Asks for all facts without samples, with a generator whose capacity holds the longest sentence and max_new_tokens, and writes each to the file (NULL: none) when it is done. *work: what was computed. -1
-// with the reason when the file cannot be written.
+// Asks for all facts without samples, with a generator whose capacity holds the longest sentence and max_new_tokens,
+// and writes each to the file (NULL: none) when it is done. *work: what was computed. -1 with the reason when the file
+// cannot be written.
 int recall_run(struct memory *m, const struct bundle *b, struct generator *g, const struct recall_settings *settings,
     struct recall_file *file, struct generation_work *work, struct error *e);
 

@@ -78,13 +78,13 @@ void generation_free(struct generation *g)
 
 // Requests that are alike so far.
 struct branch {
-    uint32_t *members; // (count), owned
+    uint32_t *members;      // (count), owned
     uint32_t count, length; // length: their first tokens whose keys and values are in the slot's cache or on their way
 };
-// A slot: the branch that grows in it, and those that wait for the slot. A branch is never longer than those above it, so
-// that what grows at the top leaves the rows of all below it as they are.
+// A slot: the branch that grows in it, and those that wait for the slot. A branch is never longer than those above it,
+// so that what grows at the top leaves the rows of all below it as they are.
 struct slot {
-    struct branch now; // count 0: free
+    struct branch now;      // count 0: free
     struct branch *waiting; // (waiting_count)
     uint32_t waiting_count, waiting_capacity;
 };
@@ -98,11 +98,11 @@ struct generator {
     const struct generation *plan;
     struct engine *engine;
     struct replay *replay[GENERATION_PROGRAMS];
-    struct slot *slots;     // (slots)
-    uint32_t *forks;        // (3 slots) for the next submission, as args.h has them
+    struct slot *slots; // (slots)
+    uint32_t *forks;    // (3 slots) for the next submission, as args.h has them
     uint32_t fork_count;
-    uint32_t *drawing;      // (draws) requests of a submission's draws
-    bool *moved;            // (slots) of a submission
+    uint32_t *drawing; // (draws) requests of a submission's draws
+    bool *moved;       // (slots) of a submission
     // Of the run that is going on:
     const struct generate_request *requests;
     const struct generate_settings *settings;
@@ -161,7 +161,8 @@ static bool in_prompt(const struct generator *g, uint32_t request, uint32_t posi
 // programs, so a token of a prompt is not like a drawn one.
 static bool alike(const struct generator *g, uint32_t a, uint32_t b, uint32_t position)
 {
-    return g->growing[a].ids[position] == g->growing[b].ids[position] && in_prompt(g, a, position) == in_prompt(g, b, position);
+    return g->growing[a].ids[position] == g->growing[b].ids[position] &&
+           in_prompt(g, a, position) == in_prompt(g, b, position);
 }
 
 static void wait_in(struct slot *s, struct branch b)
@@ -170,8 +171,8 @@ static void wait_in(struct slot *s, struct branch b)
     s->waiting[s->waiting_count++] = b;
 }
 
-// Gives a slot whose branch has grown, or is new, to those of its requests that are alike in their next token, by the first
-// of them; the others wait, the next in the order of requests on top.
+// Gives a slot whose branch has grown, or is new, to those of its requests that are alike in their next token, by the
+// first of them; the others wait, the next in the order of requests on top.
 static void settle(struct generator *g, struct slot *s)
 {
     struct branch b = s->now;
@@ -191,8 +192,10 @@ static void settle(struct generator *g, struct slot *s)
         struct branch one = {.members = mem_alloc(4 * (size_t)b.count), .length = b.length};
         for (uint32_t i = 0; i < b.count; i++)
             if (part[i] == p) one.members[one.count++] = b.members[i];
-        if (p) wait_in(s, one);
-        else s->now = one;
+        if (p)
+            wait_in(s, one);
+        else
+            s->now = one;
     }
     free(b.members);
     free(part);
@@ -257,7 +260,8 @@ static void fill_slots(struct generator *g)
             memmove(from->waiting, from->waiting + 1, --from->waiting_count * sizeof *from->waiting);
             reading += reads(g, s);
             if (!s->now.length) continue;
-            memcpy(g->forks + 3 * (size_t)g->fork_count++, (uint32_t[]){(uint32_t)(from - g->slots), i, s->now.length}, 12);
+            memcpy(g->forks + 3 * (size_t)g->fork_count++, (uint32_t[]){(uint32_t)(from - g->slots), i, s->now.length},
+                12);
             g->work.forks++;
         } else if (g->next < g->count && (!reading || g->begun < slots)) {
             begin(g, s);

@@ -9,10 +9,10 @@
 // and a draw is keyed by (seed, key, position). (Where a device's kernels for few and for many rows sum in
 // different orders, another number of slots may round differently.)
 //
-// Requests are alike as long as their tokens are the same, in the prompt and beyond: they are then one sequence, computed
-// once, from whose logits each draws its own next token. Where they part, one goes on in the slot; the others wait
-// there, the last to come on top, for it to end, or for a free slot, which begins with a copy of the keys and values they
-// share. So the samples of one prompt read it once, and prompts that begin alike read their beginning once.
+// Requests are alike as long as their tokens are the same, in the prompt and beyond: they are then one sequence,
+// computed once, from whose logits each draws its own next token. Where they part, one goes on in the slot; the others
+// wait there, the last to come on top, for it to end, or for a free slot, which begins with a copy of the keys and
+// values they share. So the samples of one prompt read it once, and prompts that begin alike read their beginning once.
 #ifndef PUMICE_GENERATE_H
 #define PUMICE_GENERATE_H
 
@@ -28,12 +28,12 @@ struct generation_options {
     uint32_t positions; // rows of the rotary table, at least capacity
     enum storage storage;
 };
-// As many slots of `capacity` tokens as wanted, or half of them, a quarter, ...: whose caches take at most a quarter of the
-// device's memory. Depends on total limits, never on what is free.
+// As many slots of `capacity` tokens as wanted, or half of them, a quarter, ...: whose caches take at most a quarter of
+// the device's memory. Depends on total limits, never on what is free.
 uint32_t generation_fit(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t slots);
-// Options for sequences of `capacity` tokens: 32 slots, or at most `most` (0: no limit), if they fit. As many requests as slots
-// are looked at together.
+// Options for sequences of `capacity` tokens: 32 slots, or at most `most` (0: no limit), if they fit. As many requests
+// as slots are looked at together.
 struct generation_options generation_choose(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most);
 
@@ -90,15 +90,15 @@ void generator_close(struct generator *g); // NULL is fine
 // Generates for requests[0 .. count) into out[0 .. count). The caller frees with generated_free.
 void generator_run(struct generator *g, const struct generate_request *requests, uint32_t count,
     const struct generate_settings *settings, struct generated *out);
-// The logits of the first token after each prompt: calls `row` with every request's (vocabulary), which are gone after it.
-// Prompts have at least one token and at most the capacity.
+// The logits of the first token after each prompt: calls `row` with every request's (vocabulary), which are gone after
+// it. Prompts have at least one token and at most the capacity.
 void generator_logits(struct generator *g, const struct generate_request *requests, uint32_t count,
     void (*row)(void *context, uint32_t request, const float *logits), void *context);
 
 // What the last run computed.
 struct generation_work {
-    uint64_t tokens;          // drawn, stop tokens included: what all requests got
-    uint64_t read, extended;  // rows of the two programs: of prompts, of drawn tokens
+    uint64_t tokens;         // drawn, stop tokens included: what all requests got
+    uint64_t read, extended; // rows of the two programs: of prompts, of drawn tokens
     uint64_t submissions, forks;
 };
 struct generation_work generator_work(const struct generator *g);
