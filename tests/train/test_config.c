@@ -141,10 +141,28 @@ static const struct {
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": -1}}]", "stages.0.mix.math: is -1, but must be a fraction"},
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": \"all\"}}]",
         "stages.0.mix.math: is \"all\", but must be a fraction"},
-    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"rows\": 1.5}}}]", "stages.0.mix.math: is {\"rows\":1.5}, but"},
-    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"rows\": -1}}}]", "stages.0.mix.math: is {\"rows\":-1}, but"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"rows\": 1.5}}}]", "stages.0.mix.math.rows: is 1.5, but must be a whole number"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"rows\": -1}}}]", "stages.0.mix.math.rows: is -1, but must be a whole number"},
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"rows\": 1, \"x\": 2}}}]",
-        "stages.0.mix.math: is {\"rows\":1,\"x\":2}, but"},
+        "stages.0.mix.math.x: is no amount: rows, at_most or share"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"atmost\": 2}}}]",
+        "stages.0.mix.math.atmost: is no amount; did you mean \"at_most\"?"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"at_most\": 2, \"rows\": 2}}}]",
+        "stages.0.mix.math.rows: stands beside \"at_most\": an amount has one of the two"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"at_most\": 0.5}}}]",
+        "stages.0.mix.math.at_most: is 0.5, but must be a whole number"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"share\": 50}}, \"mix_rows\": 9}]",
+        "stages.0.mix.math.share: is 50, but must be a fraction from 0 to 1 of mix_rows"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"share\": \"all\"}}, \"mix_rows\": 9}]",
+        "stages.0.mix.math.share: is \"all\", but"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"share\": 0.5}}}]",
+        "stages.0.mix.math: is a share of mix_rows, which the stage does not have"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": 2}, \"mix_rows\": 9}]",
+        "stages.0.mix.math: whole passes do not go with mix_rows"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": 1}, \"mix_rows\": 2147483648}]",
+        "stages.0.mix_rows: is 2147483648, but must be a whole number from 0 to 2147483647"},
+    {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {\"why\": \"none\"}}}]",
+        "stages.0.mix.math: is {\"why\":\"none\"}, but must be {\"rows\": n}, {\"at_most\": n} or {\"share\": fraction}"},
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": {}}}]", "stages.0.mix.math: is {}, but"},
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": 1e300}}]", "stages.0.mix.math: is 1e+300, but"},
     {STAGES "[{\"name\": \"a\", \"mix\": {\"math\": 1}}, {\"name\": \"a\", \"mix\": {\"math\": 1}}]",
@@ -240,7 +258,7 @@ static const char everything[] =
     "\"max_rows\": 9, \"why\": \"few\"}, \"code\": [\"c\", \"d\"], \"chat\": \"g\", \"gone\": null}, \"dmt_k\": "
     "0.1, "
     "\"chat_template\": {\"user_prefix\": \"U: \", \"why\": \"plain\"}, \"max_length\": 77, \"num_train_epochs\": 1.5, "
-    "\"max_steps\": 5, \"train_batch_size\": 16, \"micro_batch_tokens\": 512, \"optim\": \"sgd\", \"learning_rate\": "
+    "\"max_steps\": 5, \"mix_rows\": 50, \"train_batch_size\": 16, \"micro_batch_tokens\": 512, \"optim\": \"sgd\", \"learning_rate\": "
     "0.1, "
     "\"lr_scheduler_type\": \"polynomial\", \"lr_end\": 0.01, \"warmup_ratio\": 0.3, \"warmup_steps\": 2, "
     "\"adam_beta1\": 0.8, "
@@ -258,7 +276,9 @@ static const char everything[] =
     "\"stages\": [{\"name\": \"one\", \"mix\": {\"math\": 0.1, \"why\": \"a tenth\", \"code\": null, \"chat\": "
     "{\"rows\": 3, "
     "\"why\": \"3\"}}, \"why\": \"first\", \"eval\": {\"g\": \"g\"}, \"max_length\": null}, "
-    "{\"name\": \"two\", \"mix\": {\"code\": 4}, \"dropout\": 0.25, \"keep_optimizer\": true}]";
+    "{\"name\": \"two\", \"mix\": {\"code\": 4}, \"mix_rows\": 0, \"dropout\": 0.25, \"keep_optimizer\": true}, "
+    "{\"name\": \"three\", \"mix\": {\"code\": {\"at_most\": 7, \"why\": \"cap\"}, \"math\": {\"share\": 0.3}}, \"mix_rows\": 20, "
+    "\"keep_optimizer\": false}]";
 
 static void test_everything(void)
 {
@@ -294,13 +314,17 @@ static void test_everything(void)
     CHECK(
         s->eval_strategy == WHEN_STEPS && s->eval_steps == 7 && c.logging_steps == 2 && c.save_strategy == WHEN_STEPS);
     CHECK(c.save_steps == 14 && c.save_dtype == PRECISION_F32 && c.load_best_model_at_end);
-    CHECK(c.strategy == STRATEGY_STAGES && c.stage_count == 2 && c.stages[0].mix_count == 2 &&
+    CHECK(c.strategy == STRATEGY_STAGES && c.stage_count == 3 && c.stages[0].mix_count == 2 &&
           c.stages[1].mix_count == 1);
     CHECK(c.stages[0].mix[0].source == 0 && c.stages[0].mix[0].amount == AMOUNT_FRACTION &&
           c.stages[0].mix[0].value == 0.1);
     CHECK(c.stages[0].mix[1].source == 2 && c.stages[0].mix[1].amount == AMOUNT_ROWS && c.stages[0].mix[1].value == 3);
     CHECK(
         c.stages[1].mix[0].source == 1 && c.stages[1].mix[0].amount == AMOUNT_PASSES && c.stages[1].mix[0].value == 4);
+    const struct config_stage *three = &c.stages[2];
+    CHECK(s->mix_rows == 50 && one->mix_rows == 50 && two->mix_rows == 0 && three->settings.mix_rows == 20);
+    CHECK(three->mix[0].amount == AMOUNT_AT_MOST && three->mix[0].value == 7);
+    CHECK(three->mix[1].amount == AMOUNT_SHARE && three->mix[1].value == 0.3);
     CHECK(one->eval_count == 1 && one->max_length == 77 && one->dropout == 0.1);
     CHECK_STRING(one->eval[0].name, "g");
     CHECK(cJSON_IsObject(two->eval[0].chat_template) && two->eval[0].metric == METRIC_NUMERIC &&
@@ -380,7 +404,7 @@ static void test_round_trip(void)
         CHECK_SAY((strstr(text, quoted) == NULL) == absent || !strcmp(name, "general"), "%s", name);
         keys++;
     }
-    CHECK_SAY(keys == 53, "%d keys", keys);
+    CHECK_SAY(keys == 54, "%d keys", keys);
     text_free(&help);
     free(text);
     config_free(&c);
@@ -418,9 +442,9 @@ static void test_set_errors(void)
         {"=5", "--set =5: wants names with dots between them, then = and a value"},
         {"a..b=5", "--set a..b=5: wants names"}, {"device=\xff", "--set device=\xff: is not UTF-8 text"},
         {"stages.7.learning_rate=5",
-            "--set stages.7.learning_rate=5: \"7\" is no place in this list of 2 (the first is 0)"},
-        {"stages.x.learning_rate=5", "--set stages.x.learning_rate=5: \"x\" is no place in this list of 2"},
-        {"stages..name=5", "--set stages..name=5: \"\" is no place in this list of 2"},
+            "--set stages.7.learning_rate=5: \"7\" is no place in this list of 3 (the first is 0)"},
+        {"stages.x.learning_rate=5", "--set stages.x.learning_rate=5: \"x\" is no place in this list of 3"},
+        {"stages..name=5", "--set stages..name=5: \"\" is no place in this list of 3"},
         {"seed.x=5", "--set seed.x=5: \"x\" would be inside something that is neither an object nor a list"},
         {"a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5", "--set a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a=5: wants names"},
         {"learning_rat=5", "/some/where/x.json: learning_rat: is no key that exists; did you mean \"learning_rate\"?"},
@@ -542,7 +566,7 @@ static void test_compare(void)
     check_changes(RUN,
         (const char *[]){"sources.math.path=/n", "sources.math.ability=x",
             "sources.code={\"path\":\"/c.jsonl\",\"max_rows\":2}", NULL},
-        "sources.math.path [\"/m.jsonl\"]>[\"/n\"] warned; sources.math.ability ->\"x\" allowed; "
+        "sources.math.path [\"/m.jsonl\"]>[\"/n\"] warned; sources.math.ability ->\"x\" warned; "
         "sources.code.max_rows 0>2 refused");
     check_changes(
         RUN, (const char *[]){"sources.path=/n", NULL}, "sources.path ->{\"path\":[\"/n\"],\"max_rows\":0} refused");
@@ -554,6 +578,8 @@ static void test_compare(void)
         (const char *[]){"stages.1.eval_strategy=no", "load_best_model_at_end=false", "stages.0.mix.math=0.2", NULL},
         "load_best_model_at_end true>false allowed; stages.0.mix.math 0.1>0.2 refused; stages.1.eval_strategy "
         "\"steps\">\"no\" allowed");
+    check_changes(everything, (const char *[]){"stages.2.mix_rows=30", "stages.2.mix.code={\"at_most\":8}", NULL},
+        "stages.2.mix.code.at_most 7>8 refused; stages.2.mix_rows 20>30 refused");
     check_changes(everything, (const char *[]){"stages.0.eval.g=/other", "stages.1.name=b", NULL},
         "stages.0.eval.g.path [\"/some/where/g\"]>[\"/other\"] allowed; stages.1.name \"two\">\"b\" refused");
     check_changes(RUN ", " LISTS, (const char *[]){"strategy=sequential", NULL},
@@ -568,7 +594,7 @@ static void test_help(void)
     CHECK(strstr(help.data, "\n  dropout *: number from 0 to below 1 [0]\n"));
     CHECK(strstr(help.data, "\n  optim *: adamw, sgd [\"adamw\"]\n"));
     CHECK(strstr(help.data, "\n  micro_batch_tokens: auto or whole number from 1 [\"auto\"]\n"));
-    CHECK(strstr(help.data, "\n  metric: none, exact, numeric, contains, choice, rank [\"none\"]\n"));
+    CHECK(strstr(help.data, "\n  metric: none, exact, numeric, contains, choice, rank, cloze, true_false [\"none\"]\n"));
     text_free(&help);
 }
 

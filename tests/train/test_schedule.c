@@ -81,6 +81,22 @@ static void test_rates(void)
     }
 }
 
+// DoIT (Song et al. 2023): 15 epochs of 10,000 rows in batches of 64, from 1e-5 to 1e-6 in equal steps, no warm-up. The
+// end is reached by the step after the last one.
+static void test_doit(void)
+{
+    enum { STEPS = 15 * 157 }; // 157 = ceil(10000 / 64)
+    const struct config_settings settings = {
+        .lr_scheduler_type = SCHEDULER_POLYNOMIAL, .learning_rate = 1e-5, .lr_end = 1e-6};
+    struct schedule s = schedule_make(&settings, STEPS);
+    CHECK(s.warmup == 0 && schedule_rate(&s, 0) == 1e-5);
+    for (uint64_t step = 0; step <= STEPS; step++) {
+        double want = (1e-5 * (double)(STEPS - step) + 1e-6 * (double)step) / STEPS; // some roundings of numbers below 1e-5
+        CHECK(fabs(schedule_rate(&s, step) - want) <= 8 * 0x1p-53 * 1e-5);
+    }
+    CHECK(schedule_rate(&s, STEPS - 1) > 1e-6 && fabs(schedule_rate(&s, STEPS) - 1e-6) <= 0x1p-52 * 1e-6);
+}
+
 static void test_bounds(void)
 {
     const struct config_settings settings = {
@@ -95,6 +111,7 @@ static void test_bounds(void)
 int main(void)
 {
     test_rates();
+    test_doit();
     test_bounds();
     return test_end();
 }

@@ -56,6 +56,10 @@ static void test_expand(void)
     check_expands("\"strategy\": \"dmt\", \"dmt_k\": 0, " LISTS,
         "[{\"name\":\"specialized\",\"mix\":{\"code\":1,\"math\":1}},"
         "{\"name\":\"general\",\"mix\":{\"general\":1,\"code\":0,\"math\":0}}]");
+    check_expands("\"stages\": [{\"name\": \"a\", \"mix_rows\": 30, \"mix\": {\"math\": {\"share\": 0.25}, \"code\": {\"at_most\": "
+                  "3}, \"general\": 1}}, {\"name\": \"b\", \"mix\": {\"math\": 1}, \"mix_rows\": 0}]",
+        "[{\"name\":\"a\",\"mix\":{\"math\":{\"share\":0.25},\"code\":{\"at_most\":3},\"general\":1},\"mix_rows\":30},"
+        "{\"name\":\"b\",\"mix\":{\"math\":1}}]");
     check_expands(
         "\"stages\": [{\"mix\": {\"math\": {\"rows\": 7}, \"code\": 3}, \"name\": \"a\", \"learning_rate\": 1e-4, "
         "\"train_batch_size\": 32, \"order\": \"as_written\"}]",

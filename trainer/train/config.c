@@ -375,24 +375,56 @@ static int read_evals(struct reading *r, struct config_settings *settings, const
     return 0;
 }
 
+static const char *const amount_names[] = {
+    [AMOUNT_ROWS] = "rows", [AMOUNT_AT_MOST] = "at_most", [AMOUNT_SHARE] = "share"};
+
+const char *config_amount_name(enum config_amount amount)
+{
+    return amount_names[amount];
+}
+
+// {"rows": n}, {"at_most": n} or {"share": x}, perhaps with a "why".
+static int read_amount_object(struct reading *r, struct config_mix *mix, const cJSON *value)
+{
+    static const char *const names[] = {"rows", "at_most", "share", NULL};
+    const cJSON *number = NULL;
+    for (const cJSON *item = value->child; item; item = item->next) {
+        size_t before = enter(r, item->string);
+        enum config_amount amount = AMOUNT_ROWS;
+        while (amount <= AMOUNT_SHARE && strcmp(amount_names[amount], item->string) != 0) amount++;
+        const char *near = nearest_name(item->string, names);
+        if (is_void(item)) {
+            leave(r, before);
+            continue;
+        }
+        if (amount > AMOUNT_SHARE)
+            return fail(r, "is no amount%s%s%s", near ? "; did you mean \"" : ": rows, at_most or share",
+                near ? near : "", near ? "\"?" : "");
+        if (number) return fail(r, "stands beside \"%s\": an amount has one of the two", amount_names[mix->amount]);
+        number = item;
+        mix->amount = amount;
+        mix->value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+        double most = amount == AMOUNT_SHARE ? 1 : 4294967295.0;
+        bool whole = amount == AMOUNT_SHARE || mix->value == floor(mix->value);
+        if (!(mix->value >= 0 && mix->value <= most && whole))
+            return fail_value(r, item, amount == AMOUNT_SHARE ? "a fraction from 0 to 1 of mix_rows" : "a whole number");
+        leave(r, before);
+    }
+    return number ? 0 : fail_value(r, value, "{\"rows\": n}, {\"at_most\": n} or {\"share\": fraction}");
+}
+
 static int read_amount(struct reading *r, struct config_mix *mix, const cJSON *value)
 {
-    const cJSON *rows = cJSON_GetObjectItemCaseSensitive(value, "rows");
-    const cJSON *why = cJSON_GetObjectItemCaseSensitive(value, "why");
-    bool object = cJSON_IsObject(value) && rows && cJSON_GetArraySize(value) == (cJSON_IsString(why) ? 2 : 1);
-    const cJSON *number = object ? rows : value;
-    double x = cJSON_IsNumber(number) ? number->valuedouble : NAN;
-    bool whole = x == floor(x) && x <= 4294967295.0;
-    mix->value = x;
-    if (object && whole && x >= 0)
-        mix->amount = AMOUNT_ROWS;
-    else if (!object && x >= 0 && x <= 1)
+    if (cJSON_IsObject(value)) return read_amount_object(r, mix, value);
+    double x = mix->value = cJSON_IsNumber(value) ? value->valuedouble : NAN;
+    if (x >= 0 && x <= 1)
         mix->amount = AMOUNT_FRACTION;
-    else if (!object && whole && x > 1)
+    else if (x > 1 && x <= 4294967295.0 && x == floor(x))
         mix->amount = AMOUNT_PASSES;
     else
         return fail_value(r, value,
-            "a fraction from 0 to 1 of the rows, a whole number of passes over them, or {\"rows\": a whole number}");
+            "a fraction from 0 to 1 of the rows, a whole number of passes over them, or {\"rows\": a whole number}, "
+            "{\"at_most\": a whole number}, {\"share\": a fraction of mix_rows}");
     return 0;
 }
 

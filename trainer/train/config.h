@@ -33,8 +33,17 @@ enum config_when { WHEN_NO, WHEN_STEPS, WHEN_EPOCH };
 enum config_tuning { TUNING_FULL, TUNING_LORA };
 enum config_precision { PRECISION_AUTO, PRECISION_F32, PRECISION_BF16, PRECISION_FP16 };
 enum config_choice { CHOICE_AUTO, CHOICE_TRUE, CHOICE_FALSE };
-enum config_metric { METRIC_NONE, METRIC_EXACT, METRIC_NUMERIC, METRIC_CONTAINS, METRIC_CHOICE, METRIC_RANK };
-enum config_amount { AMOUNT_FRACTION, AMOUNT_PASSES, AMOUNT_ROWS };
+enum config_metric {
+    METRIC_NONE,
+    METRIC_EXACT,
+    METRIC_NUMERIC,
+    METRIC_CONTAINS,
+    METRIC_CHOICE,
+    METRIC_RANK,
+    METRIC_CLOZE,
+    METRIC_TRUE_FALSE
+};
+enum config_amount { AMOUNT_FRACTION, AMOUNT_PASSES, AMOUNT_ROWS, AMOUNT_AT_MOST, AMOUNT_SHARE };
 
 struct config_names {
     char **names; // (count)
@@ -60,16 +69,17 @@ struct config_eval {
     uint64_t max_rows;           // the first so many good rows; 0: all
 };
 
-// How much of a source a stage takes.
+// How much of a source a stage takes; what that comes to is counted in mix.h.
 struct config_mix {
     uint32_t source; // index into config.sources
     enum config_amount amount;
-    double value; // FRACTION: 0 <= x <= 1; PASSES: whole, 2 or more; ROWS: whole, 0 or more
+    double value; // FRACTION, SHARE: 0 <= x <= 1; PASSES: whole, 2 or more; ROWS, AT_MOST: whole, 0 or more
 };
 
 // The keys that a stage may set for itself.
 struct config_settings {
     uint64_t max_length;
+    uint64_t mix_rows; // an epoch draws so many rows in all; 0: what the amounts of the mix come to
     double num_train_epochs;
     uint64_t max_steps; // of each stage; 0: by num_train_epochs
     uint64_t train_batch_size;
@@ -160,9 +170,9 @@ const char *config_value_name(const char *key, unsigned value);
 void config_help(struct text *out);
 
 // How a run that is resumed takes a changed key (the column `resume` of the table). Allowed: output_dir, strict,
-// ability, eval*, logging_steps, save_* but save_dtype, load_best_model_at_end. Warned: model_name_or_path (the weights
+// eval*, logging_steps, save_* but save_dtype, load_best_model_at_end. Warned: model_name_or_path (the weights
 // come from the checkpoint), a source's path (its rows are compared with the manifest), device, micro_batch_tokens,
-// gradient_checkpointing, packing. All else is refused, num_train_epochs and max_steps too: the schedule follows them.
+// gradient_checkpointing, packing; a source's ability (with mix_rows it decides what is drawn: the manifest again). All else is refused, num_train_epochs and max_steps too: the schedule follows them.
 enum config_resume {
     RESUME_REFUSED, // the run would not be the same run
     RESUME_WARNED,  // same trajectory up to rounding, or checked elsewhere

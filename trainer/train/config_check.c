@@ -88,13 +88,29 @@ static int check_chain(
         stage, key);
 }
 
+// Amounts that only mean something with mix_rows, or only without it.
+static int check_mix(const struct config *c, const struct config_stage *stage, const char *prefix, struct error *e)
+{
+    for (size_t i = 0; i < stage->mix_count; i++) {
+        const struct config_mix *m = &stage->mix[i];
+        const char *name = c->sources[m->source].name;
+        if (m->amount == AMOUNT_SHARE && !stage->settings.mix_rows)
+            return error_set(e, "%smix.%s: is a share of mix_rows, which the stage does not have: set it, or write a "
+                "fraction of the source's rows", prefix, name);
+        if (m->amount == AMOUNT_PASSES && stage->settings.mix_rows)
+            return error_set(e, "%smix.%s: whole passes do not go with mix_rows, which draws a row once: write 1, and "
+                "num_train_epochs for more passes over the whole", prefix, name);
+    }
+    return 0;
+}
+
 static int check_stages(const struct config *c, struct error *e)
 {
     bool written = c->strategy == STRATEGY_STAGES;
     for (size_t i = 0; i < c->stage_count; i++) {
         char prefix[32] = "";
         if (written) snprintf(prefix, sizeof prefix, "stages.%zu.", i);
-        if (check_settings(&c->stages[i].settings, prefix, e)) return -1;
+        if (check_settings(&c->stages[i].settings, prefix, e) || check_mix(c, &c->stages[i], prefix, e)) return -1;
         for (size_t k = 0; k < i; k++) {
             if (strcmp(c->stages[k].name, c->stages[i].name) != 0) continue;
             if (!written)

@@ -105,8 +105,8 @@ static cJSON *stage_json(const struct config *c, const struct config_stage *stag
     for (size_t i = 0; i < stage->mix_count; i++) {
         const struct config_mix *m = &stage->mix[i];
         const char *name = c->sources[m->source].name;
-        cJSON *to = m->amount == AMOUNT_ROWS ? cJSON_AddObjectToObject(mix, name) : mix;
-        cJSON_AddNumberToObject(to, m->amount == AMOUNT_ROWS ? "rows" : name, m->value);
+        const char *amount = config_amount_name(m->amount);
+        cJSON_AddNumberToObject(amount ? cJSON_AddObjectToObject(mix, name) : mix, amount ? amount : name, m->value);
     }
     for (const struct config_key *key = config_keys; key->name; key++) {
         if (!key->in_stage) continue;

@@ -19,7 +19,8 @@ static const struct key_value products[] = {
 static const struct key_value saved[] = {{"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {0}};
 static const struct key_value choices[] = {{"auto", CHOICE_AUTO}, {"true", CHOICE_TRUE}, {"false", CHOICE_FALSE}, {0}};
 static const struct key_value metrics[] = {{"none", METRIC_NONE}, {"exact", METRIC_EXACT}, {"numeric", METRIC_NUMERIC},
-    {"contains", METRIC_CONTAINS}, {"choice", METRIC_CHOICE}, {"rank", METRIC_RANK}, {0}};
+    {"contains", METRIC_CONTAINS}, {"choice", METRIC_CHOICE}, {"rank", METRIC_RANK}, {"cloze", METRIC_CLOZE},
+    {"true_false", METRIC_TRUE_FALSE}, {0}};
 
 #define RUN(field) .offset = offsetof(struct config, field)
 #define STAGE(field) .in_stage = true, .offset = offsetof(struct config_settings, field)
@@ -55,6 +56,9 @@ const struct config_key config_keys[] = {
      .help = "auto (the model's own), a name, an object of prefixes and suffixes, none (raw text)"},
     {"max_length", KEY_COUNT, STAGE(max_length), .standard = "1024", .low = 2, .high = 1 << 24,
      .help = "longest row in tokens"},
+    {"mix_rows", KEY_COUNT, STAGE(mix_rows), .standard = "0", .high = 2147483647.0,
+     .help = "rows an epoch in all: {\"share\"} and {\"rows\"} as they say, the rest spread evenly over the abilities of the "
+             "other sources, whose amounts are the most they give; 0 = what the amounts of the mix come to"},
     {"num_train_epochs", KEY_NUMBER, STAGE(num_train_epochs), .standard = "3", .high = 1e6,
      .help = "passes over each stage's rows; steps = ceil(epochs * steps an epoch)"},
     {"max_steps", KEY_COUNT, STAGE(max_steps), .standard = "0", .high = 1e12,
@@ -138,14 +142,14 @@ const struct config_key config_keys[] = {
      .resume = RESUME_ALLOWED, .help = "the final model is the checkpoint of the lowest mean eval loss"},
     {"stages", KEY_STAGES, RUN(stages),
      .help = "[{\"name\", \"mix\": {source: amount}, keys marked *}]; amount: a fraction from 0 to 1, a whole number "
-             "of passes, or {\"rows\": n}"},
+             "of passes, {\"rows\": n}, {\"at_most\": n}, or with mix_rows {\"share\": fraction of them}"},
     {0}};
 
 const struct config_key source_keys[] = {
     {"path", KEY_PATHS, SOURCE(path), .resume = RESUME_WARNED,
      .help = "a file or a list of files: .jsonl, or .json holding an array"},
-    {"ability", KEY_STRING, SOURCE(ability), .resume = RESUME_ALLOWED,
-     .help = "what it teaches, for reports"},
+    {"ability", KEY_STRING, SOURCE(ability), .resume = RESUME_WARNED,
+     .help = "what it teaches: for reports, and for mix_rows, which gives each ability the same"},
     {"chat_template", KEY_TEMPLATE, SOURCE(chat_template),
      .help = "instead of the run's"},
     {"max_rows", KEY_COUNT, SOURCE(max_rows), .standard = "0", .high = 4294967295.0,

@@ -16,6 +16,9 @@ int config_set_value(cJSON *root, const char *path, cJSON *value, struct error *
 // begins with the path in the config. 0 or -1.
 int config_check(struct config *c, struct error *e);
 
+// How an amount that is an object is written: "rows" for AMOUNT_ROWS; NULL for those that are numbers.
+const char *config_amount_name(enum config_amount amount);
+
 void config_names_free(struct config_names *names);
 void config_settings_copy(struct config_settings *to, const struct config_settings *from); // deep
 void config_settings_free(struct config_settings *settings);

@@ -3,6 +3,7 @@
 
 #include "data/draw.h"
 #include "train/config_read.h"
+#include "train/mix.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -65,50 +66,23 @@ void stages_expand(struct config *c)
     if (c->strategy == STRATEGY_DMT) add_names(c, general, &c->specialized, c->dmt_k);
 }
 
-// How many rows an amount of a source is.
-static uint64_t amount_rows(const struct config_mix *mix, uint32_t available)
-{
-    switch (mix->amount) {
-    case AMOUNT_FRACTION:
-        return draw_fraction(available, mix->value);
-    case AMOUNT_PASSES:
-        return (uint64_t)available * (uint64_t)mix->value;
-    case AMOUNT_ROWS:
-        return (uint64_t)mix->value;
-    }
-    assert(!"an amount that exists");
-    return 0;
-}
-
 // Counts the rows of a stage; 0 or -1.
 static int make_shares(struct stage *stage, const struct config *c, const struct config_stage *from,
     const uint32_t *available, struct error *e)
 {
-    uint64_t total = 0;
     stage->name = from->name;
     stage->settings = &from->settings;
     stage->shares = mem_zero(from->mix_count, sizeof *stage->shares);
     stage->share_count = from->mix_count;
-    for (size_t i = 0; i < from->mix_count; i++) {
-        const struct config_mix *mix = &from->mix[i];
-        const char *name = c->sources[mix->source].name;
-        uint32_t there = available[mix->source];
-        uint64_t rows = amount_rows(mix, there);
-        if (mix->amount == AMOUNT_ROWS && rows > there)
-            return error_set(e,
-                "stage \"%s\" asks for %" PRIu64 " rows of source \"%s\", which has %" PRIu32 ": ask for "
-                "fewer, or for whole passes (2, 3, ...)",
-                from->name, rows, name, there);
-        total += rows;
-        if (total > INT32_MAX)
-            return error_set(e, "stage \"%s\" has more than %d rows an epoch with source \"%s\": ask for fewer passes",
-                from->name, INT32_MAX, name);
-        stage->shares[i] = (struct stage_share){mix->source, name, there, (uint32_t)rows, 0, 0};
+    uint32_t *rows = mem_zero(from->mix_count, sizeof *rows);
+    int status = mix_count(rows, c, from, available, e);
+    for (size_t i = 0; i < from->mix_count && status == 0; i++) {
+        uint32_t source = from->mix[i].source;
+        stage->shares[i] = (struct stage_share){source, c->sources[source].name, available[source], rows[i], 0, 0};
+        stage->row_count += rows[i];
     }
-    stage->row_count = (uint32_t)total;
-    if (total > 0) return 0;
-    return error_set(
-        e, "stage \"%s\" has no rows: its sources are empty, or the fractions too small for them", from->name);
+    free(rows);
+    return status;
 }
 
 // Draws the rows of a stage whose shares are counted.
