@@ -68,7 +68,9 @@ static struct ability_score score(
     CHECK_SAY(status == 0, "%s", e.text);
     if (status) return out;
     CHECK(a.rows == want_rows && a.rows + a.skipped == rows->count && fabs(a.chance - chance) < 1e-12);
-    CHECK((a.longest > 0) != (a.capacity > 0) && a.longest <= 128 && a.capacity <= 144);
+    bool passes = metric == METRIC_EXACT || metric == METRIC_CHOICE || metric == METRIC_RANK || metric == METRIC_TRUE_FALSE;
+    bool answers = !passes || metric == METRIC_TRUE_FALSE;
+    CHECK((a.longest > 0) == passes && (a.capacity > 0) == answers && a.longest <= 128 && a.capacity <= 144);
     ability_run(&a, s, session_generator(s), NULL, NULL, &out);
     CHECK(out.rows == want_rows && out.score == (double)out.correct / out.rows);
     ability_free(&a);
@@ -140,13 +142,76 @@ static void test_scores(void)
     CHECK(score(s, &rows, METRIC_NUMERIC, 2, 0).correct == 1);
     source_free(&rows);
 
-    // A list of answers: one of them is enough.
+    // Blanks: what is said up to marks and case.
     load(&rows,
-        "{\"prompt\": \"a?\", \"answer\": [\"twelve\", \"# 12\"]}\n"
-        "{\"prompt\": \"a?\", \"answer\": [\"twelve\", \"13\"]}\n"
-        "{\"prompt\": \"a?\", \"answer\": [\"x\", \"13\"]}\n",
+        ROW("a?", "X 12.", "") ROW("b?", "y 7", "") ROW("c?", "?", ", \"answer\": \"z #### 3.5\"")
+            ROW("d?", "w", ", \"answer\": \"#\""),
         128);
-    CHECK(score(s, &rows, METRIC_CONTAINS, 3, 0).correct == 2);
+    CHECK(score(s, &rows, METRIC_CLOZE, 4, 0).correct == 1); // "z #### 3.5"
+    source_free(&rows);
+    session_close(s);
+    blueprint_free(&b);
+}
+
+#define VERDICTS                                                                                                       \
+    ROW("sky", "true", "") ROW("sea", "No.", "") ROW("sun", "It is not wrong", "") ROW("fog", "dunno", ", \"answer\": \"F\"")
+
+// True and false: as the answer says; where it says nothing, the more probable word.
+static void test_true_false(void)
+{
+    struct error e = {0};
+    struct source rows;
+    load(&rows, VERDICTS, 128);
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct blueprint_options o = {.budget = 256,
+        .positions = 128,
+        .optimizer = OPTIMIZER_ADAMW,
+        .generation = generation_choose(&bundle.model, &limits, STORAGE_F32, 144, 4)};
+    struct blueprint b;
+    CHECK_SAY(blueprint_make(&b, &bundle.model, &limits, &o, &e) == 0, "%s", e.text);
+    struct session *s = session_open(&b, &bundle.model, gpu, &e);
+    CHECK_SAY(s && model_load(&bundle.model, session_engine(s), 3, &e) == 0, "%s", e.text);
+    // The pairs of words follow the reference; its verdict is the first or the second of them.
+    struct ability a;
+    CHECK(ability_make(&a, &rows, &bundle, &(struct ability_options){METRIC_TRUE_FALSE, 16, 128, NULL}, &e) == 0);
+    static const uint32_t right[4] = {0, 1, 0, 1};
+    static const char *const words[8] = {"true", "false", "Yes", "No", "right", "wrong", "T", "F"};
+    CHECK(a.rows == 4 && a.item_count == 8 && memcmp(a.right, right, sizeof right) == 0 && a.chance == 0.5);
+    for (uint32_t i = 0; i < 8; i++) {
+        struct text text = {0};
+        for (uint32_t t = 0; t < a.items[i].tokens; t++)
+            if (a.items[i].mask[t] && a.items[i].ids[t] < 256)
+                tokenizer_decode(bundle.tokenizer, &text, &a.items[i].ids[t], 1, false);
+        CHECK_STRING(text.data, words[i]);
+        text_free(&text);
+    }
+    ability_free(&a);
+    // Trained by heart: the fourth row's answer says nothing, so that the words decide, whichever they favour.
+    struct pack_item items[4];
+    for (size_t i = 0; i < 4; i++)
+        items[i] = (struct pack_item){rows.rows[i].ids, rows.rows[i].mask, rows.rows[i].tokens, 0};
+    struct step_outcome out = {.loss = 9};
+    for (uint64_t step = 1; step <= 150 && out.loss > 0.02f; step++) {
+        struct source_sum sum = {0};
+        struct step_settings settings = {.optimizer = OPTIMIZER_ADAMW,
+            .learning_rate = 5e-3,
+            .beta1 = 0.9,
+            .beta2 = 0.99,
+            .epsilon = 1e-8,
+            .max_norm = 1,
+            .update = step,
+            .packing = true};
+        session_step(s, items, 4, &settings, &out, &sum);
+    }
+    CHECK_SAY(out.loss <= 0.02f, "loss %g", (double)out.loss);
+    uint32_t one = score(s, &rows, METRIC_TRUE_FALSE, 4, 0.5).correct;
+    source_free(&rows);
+    // The same rows with the opposite references: each is right here that was wrong there.
+    load(&rows,
+        ROW("sky", "false", "") ROW("sea", "Yes", "") ROW("sun", "wrong", "") ROW("fog", "dunno", ", \"answer\": \"T\""),
+        128);
+    uint32_t other = score(s, &rows, METRIC_TRUE_FALSE, 4, 0.5).correct;
+    CHECK_SAY(one >= 3 && one + other == 4, "%u and %u", one, other);
     source_free(&rows);
     session_close(s);
     blueprint_free(&b);
@@ -209,6 +274,11 @@ static void test_skipped(void)
         {ROW("a?", "x", ", \"answer\": -1, \"choices\": [\"y\", \"z\"]"), METRIC_CHOICE,
             "which of its choices is right"},
         {ROW("a?", "x", ", \"choices\": [\"x\"]"), METRIC_CHOICE, "only one choice"},
+        {ROW("a?", "...", ""), METRIC_CLOZE, "there is no word in its answer"},
+        {"{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", METRIC_CLOZE, "neither an \"answer\" nor"},
+        {ROW("a?", "12", ""), METRIC_TRUE_FALSE, "its answer says neither true nor false"},
+        {ROW("a?", "true or false", ""), METRIC_TRUE_FALSE, "its answer says neither true nor false"},
+        {"{\"text\": \"true\"}\n", METRIC_TRUE_FALSE, "no prompt in it"},
         {ROW("a long question?", "1 and", ""), METRIC_NUMERIC, "max_length is 30"},
         {ROW("a long question?", "x", ", \"choices\": [\"x\", \"z\"]"), METRIC_RANK, "longer than max_length"},
     };
@@ -290,6 +360,7 @@ int main(void)
     gpu = gpu_open(&(struct gpu_options){.validate = true}, text, sizeof text);
     if (!gpu) return printf("%s\n", text), 1;
     test_scores();
+    test_true_false();
     CHECK(gpu_validation_messages(gpu) <= 0);
     gpu_close(gpu);
     bundle_close(&bundle);

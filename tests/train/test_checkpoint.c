@@ -478,7 +478,7 @@ static void test_trainer_state(struct run *r)
     CHECK(log_step(l, &s, true, &e) == 0);
     s.step = 2, s.epoch = 1, s.loss = NAN, s.skipped = true;
     CHECK(log_step(l, &s, true, &e) == 0);
-    CHECK(log_eval(l, 2, "a", (const char *[]){"math"}, (double[]){1.25}, (double[]){0.5}, 1, &e) == 0);
+    CHECK(log_eval(l, 2, "a", &(struct log_score){"math", 1.25, 0.5, 0}, 1, &e) == 0);
     struct run_state state = a_state(2);
     state.log_bytes = log_bytes(l), state.best_step = 2, state.best_loss = 1.25, state.epoch = 1;
     s.step = 3;

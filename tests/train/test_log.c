@@ -165,14 +165,15 @@ static void test_lines(void)
     s = a_step(3);
     CHECK(log_step(l, &s, false, &e) == 0 && log_bytes(l) > before); // not a step of logging_steps: nothing is said
     before = log_bytes(l);
-    const char *evals[] = {"math", "code"};
-    double loss[] = {1.25, NAN}, score[] = {0.5, NAN};
-    CHECK(log_eval(l, 3, "general", evals, loss, score, 2, &e) == 0);
-    CHECK(log_eval(l, 3, "general", evals, loss, NULL, 1, &e) == 0);
+    // a chance without a score is none
+    static const struct log_score evals[] = {{"math", 1.25, 0.5, 0}, {"choice", 1.5, 0.25, 0.375}, {"code", NAN, NAN, 0.5}},
+                                  alone[] = {{"math", 1.25, NAN, 0}};
+    CHECK(log_eval(l, 3, "general", evals, 3, &e) == 0);
+    CHECK(log_eval(l, 3, "general", alone, 1, &e) == 0);
     CHECK(strncmp(log_last(l), "{\"step\":3,", 10) == 0);
     char *text = get("log.jsonl");
     CHECK_STRING(text + before, "{\"step\":3,\"stage\":\"general\",\"eval\":{\"math\":{\"loss\":1.25,\"score\":0.5},"
-                                "\"code\":{\"loss\":null}}}\n"
+                                "\"choice\":{\"loss\":1.5,\"score\":0.25,\"chance\":0.375},\"code\":{\"loss\":null}}}\n"
                                 "{\"step\":3,\"stage\":\"general\",\"eval\":{\"math\":{\"loss\":1.25}}}\n");
     CHECK(log_bytes(l) == strlen(text));
     free(text);
@@ -184,7 +185,7 @@ static void test_lines(void)
         "step 2/300  two\t\"\\  epoch 0.33  loss nan  grad_norm inf  learning_rate 3.33e-06  nan tokens/s  skipped: "
         "its "
         "gradient is not finite (loss scale 16777216)\n"
-        "step 3  general  eval: math loss 1.2500 score 0.5, code loss nan\n"
+        "step 3  general  eval: math loss 1.2500 score 0.5, choice loss 1.5000 score 0.25, code loss nan\n"
         "step 3  general  eval: math loss 1.2500\n");
     free(text);
 }
@@ -220,7 +221,7 @@ static void test_resume(void)
     struct log *l = open_log(0, 1);
     write_steps(l, 1, 3);
     uint64_t keep = log_bytes(l);
-    CHECK(log_eval(l, 3, "general", names, (double[]){1}, NULL, 1, &e) == 0);
+    CHECK(log_eval(l, 3, "general", &(struct log_score){names[0], 1, NAN, 0}, 1, &e) == 0);
     uint64_t evaluated = log_bytes(l);
     write_steps(l, 4, 5);
     log_close(l);
@@ -342,7 +343,7 @@ static void test_full_disk(void)
     CHECK(log_bytes(l) == bytes && strncmp(log_last(l), "{\"step\":3,", 10) == 0);
     low.rlim_cur = bytes + 10;
     setrlimit(RLIMIT_FSIZE, &low);
-    CHECK(log_eval(l, 3, "general", names, (double[]){1}, NULL, 1, &e) == -1);
+    CHECK(log_eval(l, 3, "general", &(struct log_score){names[0], 1, NAN, 0}, 1, &e) == -1);
     setrlimit(RLIMIT_FSIZE, &old);
     check_file("log.jsonl", STEP(1) "\n" STEP(2) "\n" STEP(3) "\n");
     log_close(l);
@@ -364,7 +365,7 @@ static void test_events(void)
     empty_folder();
     struct log *l = open_log(0, 1);
     write_steps(l, 1, 1);
-    CHECK(log_eval(l, 1, "general", names, (double[]){1}, (double[]){0.5}, 1, &e) == 0);
+    CHECK(log_eval(l, 1, "general", &(struct log_score){names[0], 1, 0.5, 0}, 1, &e) == 0);
     char *runs = path_join(folder, OUTPUT_EVENTS);
     DIR *dir = opendir(runs);
     int files = 0;
@@ -462,7 +463,7 @@ static void test_terminal(void)
     screen(line, 60, &most);
     CHECK_STRING(line, "");
     CHECK(log_step(l, &s, true, &e) == 0);
-    CHECK(log_eval(l, 76, "s", names, (double[]){1}, NULL, 1, &e) == 0);
+    CHECK(log_eval(l, 76, "s", &(struct log_score){names[0], 1, NAN, 0}, 1, &e) == 0);
     terminal_read(line, sizeof line);
     CHECK_SAY(strstr(line, "\rstep 76  s  eval: math loss 1.0000\r\n") != NULL, "%s", line);
     CHECK(log_step(l, &s, false, &e) == 0);

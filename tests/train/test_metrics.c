@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train/metrics.h"
+#include "base.h"
 #include "test.h"
 
 static void test_numbers(void)
@@ -49,10 +50,63 @@ static void test_metrics(void)
     }
 }
 
+static void test_cloze(void)
+{
+    static const struct {
+        const char *text, *reference;
+        bool same;
+    } cases[] = {{"Paris", "Paris", true}, {" paris.\n", "Paris", true}, {"\"Paris\"", "Paris", true},
+        {"(PARIS)!", "paris", true}, {"in Paris", "Paris", false}, {"Pariss", "Paris", false}, {"", "Paris", false},
+        {"...", "Paris", false}, {"Paris", "", false}, {"", "", false}, {"!", "!", false}, {"red, green", "red green", true},
+        {"red\ngreen", "Red; Green", true}, {"green red", "red green", false}, {"redgreen", "red green", false},
+        {"red . green", "red green", true}, {"-5", "5", false}, {"3.5.", "3.5", true}, {"35", "3.5", false},
+        {".5", "5", false}, {".5", ".5", true}, {"don't", "dont", false}, {"don't", "'don't'", true},
+        {"re-use", "reuse", false}, {"New  York", "new york", true}, {"caf\xc3\xa9", "Caf\xc3\xa9.", true},
+        {"CAF\xc3\x89", "caf\xc3\xa9", false}, {"$5", "5", false}, {"12", "12", true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_SAY(metric_cloze(cases[i].text, strlen(cases[i].text), cases[i].reference) == cases[i].same, "\"%s\", \"%s\"",
+            cases[i].text, cases[i].reference);
+    CHECK(metric_cloze("cats and dogs", 4, "cats") && !metric_cloze("cats", 3, "cats"));
+    CHECK(!metric_cloze("a\0b", 3, "a"));
+}
+
+static void test_verdicts(void)
+{
+    static const struct {
+        const char *text;
+        enum verdict want;
+    } cases[] = {{"true", VERDICT_TRUE}, {"True.", VERDICT_TRUE}, {"FALSE", VERDICT_FALSE}, {"", VERDICT_NONE},
+        {"Yes, it is.", VERDICT_TRUE}, {"no", VERDICT_FALSE}, {"That is correct.", VERDICT_TRUE},
+        {"This is incorrect", VERDICT_FALSE}, {"It is wrong!", VERDICT_FALSE}, {"untrue", VERDICT_FALSE},
+        {"It is not true.", VERDICT_FALSE}, {"That isn't correct", VERDICT_FALSE}, {"NOT wrong", VERDICT_TRUE},
+        {"not at all; false", VERDICT_FALSE}, {"true or false", VERDICT_NONE}, {"yes and no", VERDICT_NONE},
+        {"true, true, true", VERDICT_TRUE}, {"maybe", VERDICT_NONE}, {"truest", VERDICT_NONE}, {"unfalse", VERDICT_NONE},
+        {"T", VERDICT_TRUE}, {" (f)", VERDICT_FALSE}, {"T F", VERDICT_NONE}, {"It's T", VERDICT_NONE},
+        {"No, that's right", VERDICT_NONE}, {"No, that's not right", VERDICT_FALSE}, {"n't true", VERDICT_TRUE},
+        {"'true'", VERDICT_TRUE}, {"2true3", VERDICT_TRUE}, {"the answer: false", VERDICT_FALSE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_SAY(metric_verdict(cases[i].text, strlen(cases[i].text)) == cases[i].want, "\"%s\" gives %d", cases[i].text,
+            metric_verdict(cases[i].text, strlen(cases[i].text)));
+    CHECK(metric_verdict("true false", 4) == VERDICT_TRUE && metric_verdict("true", 3) == VERDICT_NONE);
+    static const struct {
+        const char *reference, *yes, *no; // yes NULL: none
+    } words[] = {{"true", "true", "false"}, {"False, because", "True", "False"}, {"NO", "YES", "NO"},
+        {"it is Incorrect", "Correct", "Incorrect"}, {"wrong", "right", "wrong"}, {"F", "T", "F"}, {"untrue", "true", "untrue"},
+        {"perhaps", NULL, NULL}, {"", NULL, NULL}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char pair[2][16];
+        bool found = metric_verdict_words(pair, words[i].reference);
+        CHECK(found == (words[i].yes != NULL));
+        if (!found) continue;
+        CHECK_STRING(pair[0], words[i].yes);
+        CHECK_STRING(pair[1], words[i].no);
+    }
+}
+
 // Any bytes give an answer, and the same one whatever stands behind them.
 static void test_bytes(void)
 {
-    static const char letters[] = "0123456789,,..--$$##  ab";
+    static const char letters[] = "0123456789,,..--$$##  ab'ntf";
     uint64_t seed = 1;
     for (int k = 0; k < 20000; k++) {
         char text[24], longer[48];
@@ -63,6 +117,10 @@ static void test_bytes(void)
         double a = 0, b = 0;
         CHECK(metric_number(&a, text, n) == metric_number(&b, longer, n) && a == b);
         CHECK(isfinite(a));
+        CHECK(metric_verdict(text, n) == metric_verdict(longer, n));
+        char *again = mem_string_n(text, n);
+        CHECK(metric_cloze(longer, n, again) == metric_cloze(again, n, again));
+        free(again);
     }
 }
 
@@ -70,6 +128,8 @@ int main(void)
 {
     test_numbers();
     test_metrics();
+    test_cloze();
+    test_verdicts();
     test_bytes();
     return test_end();
 }

@@ -10,20 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const metrics[] = {[METRIC_EXACT] = "exact",
-    [METRIC_NUMERIC] = "numeric",
-    [METRIC_CONTAINS] = "contains",
-    [METRIC_CHOICE] = "choice",
-    [METRIC_RANK] = "rank",
-    NULL};
+#define METRIC_NAMES "exact, numeric, contains, cloze, true_false, choice, rank"
 
-static bool metric_find(enum config_metric *metric, const char *word)
+static const char *metric_name(enum config_metric metric)
 {
-    for (int i = METRIC_EXACT; i <= METRIC_RANK; i++)
-        if (strcmp(metrics[i], word) == 0) {
-            *metric = (enum config_metric)i;
-            return true;
-        }
+    return config_value_name("metric", metric);
+}
+
+// False, and the nearest name or NULL, when there is none of that name.
+static bool metric_find(enum config_metric *metric, const char **near, const char *word)
+{
+    const char *names[16] = {NULL};
+    for (unsigned i = METRIC_NONE + 1; metric_name(i); i++) {
+        names[i - 1] = metric_name(i);
+        if (strcmp(names[i - 1], word) != 0) continue;
+        *metric = (enum config_metric)i;
+        return true;
+    }
+    *near = nearest_name(word, names);
     return false;
 }
 
@@ -93,55 +97,32 @@ static int run(struct set *sets, size_t count, struct bundle *bundle, const char
 
 static void add_score(cJSON *o, const struct set *set)
 {
-    cJSON_AddNumberToObject(o, "score", set->score.score);
-    cJSON_AddNumberToObject(o, "correct", set->score.correct);
-    cJSON_AddNumberToObject(o, "rows", set->score.rows);
-    cJSON_AddNumberToObject(o, "skipped", (double)(set->rows.skipped + set->ability.skipped));
-    cJSON_AddNumberToObject(o, "chance", set->ability.chance);
-}
-
-// each: a score a file, and their plain mean, in which a small file counts as much as a large one.
-static void print_scores(const struct set *sets, size_t count, bool each, bool json)
-{
-    const char *metric = metrics[sets[0].ability.metric];
-    cJSON *o = cJSON_CreateObject(), *files = each ? cJSON_CreateArray() : NULL;
-    double mean = 0;
-    cJSON_AddStringToObject(o, "metric", metric);
-    for (size_t i = 0; i < count; i++) {
-        const struct set *s = &sets[i];
-        mean += s->score.score / (double)count;
-        cJSON *one = each ? cJSON_CreateObject() : o;
-        if (each) cJSON_AddStringToObject(one, "path", s->path);
-        add_score(one, s);
-        if (each) cJSON_AddItemToArray(files, one);
-        if (json) continue;
-        printf("%s %.4f: %u of %u rows", metric, s->score.score, s->score.correct, s->score.rows);
-        if (s->ability.chance > 0) printf(" (by chance %.4f)", s->ability.chance);
-        if (each) printf(" of %s", s->path);
+    if (!json) {
+        printf("%s %.4f: %u of %u rows", metric_name(a->metric), score->score, score->correct, score->rows);
+        if (a->chance > 0) printf(" (by chance %.4f)", a->chance);
         puts("");
     }
-    if (each) {
-        cJSON_AddItemToObject(o, "files", files);
-        cJSON_AddNumberToObject(o, "mean", mean);
-        if (!json) printf("%s %.4f: the mean of %zu files\n", metric, mean, count);
-    }
-    if (json)
-        print_json(o);
-    else
-        cJSON_Delete(o);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "metric", metric_name(a->metric));
+    cJSON_AddNumberToObject(o, "score", score->score);
+    cJSON_AddNumberToObject(o, "correct", score->correct);
+    cJSON_AddNumberToObject(o, "rows", score->rows);
+    cJSON_AddNumberToObject(o, "skipped", (double)skipped);
+    cJSON_AddNumberToObject(o, "chance", a->chance);
+    print_json(o);
 }
 
 int command_score(const struct command *c, int argc, char **argv)
 {
-    const char *model = NULL, *word = NULL, *device = NULL, *precision = NULL, *template = "auto";
+    const char *model = NULL, *word = NULL, *device = NULL, *precision = NULL, *template = "auto", *near = NULL;
     uint64_t new_tokens = 128, max_length = 1024, max_rows = 0, batch = 0;
     struct option_list data = {0};
     bool json = false, strict = false, each = false;
     const struct option options[] = {
         {"model", OPTION_TEXT, &model, "MODEL", "Hugging Face folder, .gguf file or hub id in the cache"},
         {"data", OPTION_LIST, &data, "FILE...", "rows (.jsonl or .json)"},
-        {"metric", OPTION_TEXT, &word, "METRIC", "exact, numeric, contains, choice, rank"},
-        {"max-new-tokens", OPTION_COUNT, &new_tokens, "TOKENS", "longest answer (numeric, contains; default 128)"},
+        {"metric", OPTION_TEXT, &word, "METRIC", METRIC_NAMES},
+        {"max-new-tokens", OPTION_COUNT, &new_tokens, "TOKENS", "longest answer (numeric, contains, cloze, true_false; default 128)"},
         {"max-length", OPTION_COUNT, &max_length, "TOKENS", "longest row (default 1024)"},
         {"max-rows", OPTION_COUNT, &max_rows, "ROWS", "the first so many (default: all)"},
         {"batch", OPTION_COUNT, &batch, "N", "at most so many answers at a time"},
@@ -156,10 +137,9 @@ int command_score(const struct command *c, int argc, char **argv)
     if (status < 0 && (!model || !data.count || !word)) {
         say("pumice score: --model, --data and --metric are needed (pumice score --help)");
         status = STATUS_USAGE;
-    } else if (status < 0 && !metric_find(&o.metric, word)) {
-        const char *near = nearest_name(word, metrics + METRIC_EXACT);
-        say("pumice score: --metric is %s; it is one of exact, numeric, contains, choice, rank%s%s", word,
-            near ? "; did you mean " : "", near ? near : "");
+    } else if (status < 0 && !metric_find(&o.metric, &near, word)) {
+        say("pumice score: --metric is %s; it is one of " METRIC_NAMES "%s%s", word, near ? "; did you mean " : "",
+            near ? near : "");
         status = STATUS_USAGE;
     } else if (status < 0 && (!new_tokens || new_tokens > 1 << 24 || max_length > 1 << 24)) {
         say("pumice score: --max-new-tokens and --max-length are at most %d, and an answer has a token", 1 << 24);

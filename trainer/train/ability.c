@@ -96,6 +96,34 @@ static int find_right(const struct row *row, const char *turn)
     return right < 0 ? find_choice(row, turn) : right;
 }
 
+// The texts to choose from become items: the row's messages before its last assistant turn, and each as that turn.
+static int add_candidates(struct making *m, const struct row *row, size_t before, const char *const *texts, size_t count,
+    struct error *e)
+{
+    struct ability *a = m->ability;
+    struct message *messages = mem_alloc((before + 1) * sizeof *messages);
+    memcpy(messages, row->messages, before * sizeof *messages);
+    struct row candidate = {.kind = ROW_MESSAGES, .messages = messages, .count = before + 1};
+    uint32_t first = a->item_count;
+    bool single = true; // each is one token
+    int status = 0;
+    for (size_t k = 0; k < count && status == 0; k++) {
+        struct conversation c;
+        messages[before] = (struct message){ROLE_ASSISTANT, TRAIN_YES, texts[k], strlen(texts[k])};
+        status = conversation_make(&c, &m->maker, &a->arena, &candidate, e);
+        if (status == 0 && c.cut) status = error_set(e, "with choice %zu it is longer than max_length", k + 1);
+        if (status == 0) single = add_item(a, &c) == 1 + a->stops.closing && single;
+    }
+    free(messages);
+    if (status) {
+        a->item_count = first;
+        return -1;
+    }
+    if (single && a->metric != METRIC_RANK) keep_first_token(a, first);
+    a->chance += 1 / (double)count;
+    return 0;
+}
+
 static int make_candidates(struct making *m, size_t i, struct error *e)
 {
     struct ability *a = m->ability;
@@ -112,29 +140,12 @@ static int make_candidates(struct making *m, size_t i, struct error *e)
     if (right < 0)
         return error_set(e, "which of its choices is right is said neither by \"answer\" nor by an assistant turn");
     if (count < 2) return error_set(e, "it has only one choice");
-    struct message *messages = mem_alloc((before + 1) * sizeof *messages);
-    memcpy(messages, row->messages, before * sizeof *messages);
-    struct row candidate = {.kind = ROW_MESSAGES, .messages = messages, .count = before + 1};
-    uint32_t first = a->item_count;
-    bool single = true; // every choice is one token
-    int status = 0;
-    for (size_t k = 0; k < count && status == 0; k++) {
-        const char *text = k < row->choice_count ? row->choices[k] : further;
-        struct conversation c;
-        messages[before] = (struct message){ROLE_ASSISTANT, TRAIN_YES, text, strlen(text)};
-        status = conversation_make(&c, &m->maker, &a->arena, &candidate, e);
-        if (status == 0 && c.cut) status = error_set(e, "with choice %zu it is longer than max_length", k + 1);
-        if (status == 0) single = add_item(a, &c) == 1 + a->stops.closing && single;
-    }
-    free(messages);
-    if (status) {
-        a->item_count = first;
-        return -1;
-    }
-    if (single && !rank) keep_first_token(a, first);
+    const char **texts = mem_alloc(count * sizeof *texts);
+    for (size_t k = 0; k < count; k++) texts[k] = k < row->choice_count ? row->choices[k] : further;
+    int status = add_candidates(m, row, before, texts, count, e);
+    free(texts);
     a->right[a->rows] = (uint32_t)right;
-    a->chance += 1 / (double)count;
-    return 0;
+    return status;
 }
 
 static int make_prompt(struct making *m, size_t i, struct error *e)
@@ -149,6 +160,8 @@ static int make_prompt(struct making *m, size_t i, struct error *e)
     if (a->metric == METRIC_NUMERIC && !metric_number(&number, reference, strlen(reference)))
         return error_set(e, "there is no number in its answer");
     if (a->metric == METRIC_CONTAINS && same_text(reference, "")) return error_set(e, "its answer is empty");
+    if (a->metric == METRIC_CLOZE && !metric_cloze(reference, strlen(reference), reference))
+        return error_set(e, "there is no word in its answer");
     uint32_t tokens = (uint32_t)m->maker.tokens.count, limit = m->options->max_length;
     if (limit && tokens > limit) return error_set(e, "its prompt has %u tokens, and max_length is %u", tokens, limit);
     if (!tokens) return error_set(e, "its prompt is empty");
@@ -165,14 +178,43 @@ static int make_prompt(struct making *m, size_t i, struct error *e)
     return 0;
 }
 
+// The prompt to answer, and the two words for answers that say neither.
+static int make_true_false(struct making *m, size_t i, struct error *e)
+{
+    struct ability *a = m->ability;
+    const struct row *row = &m->source->raw[i];
+    char words[2][16];
+    const char *turn, *const texts[2] = {words[0], words[1]};
+    if (make_prompt(m, i, e)) return -1;
+    const char *reference = a->references[a->rows];
+    enum verdict verdict = metric_verdict(reference, strlen(reference));
+    if (verdict == VERDICT_NONE || !metric_verdict_words(words, reference))
+        return error_set(e, "its answer says neither true nor false (yes, no, correct, ...), or both");
+    a->right[a->rows] = verdict == VERDICT_FALSE;
+    size_t before = prompt_messages(row, &turn);
+    return add_candidates(m, row, before, texts, 2, e);
+}
+
+static int make_any(struct making *m, size_t i, struct error *e)
+{
+    switch (m->ability->metric) {
+    case METRIC_EXACT:
+        return make_exact(m, i, e);
+    case METRIC_CHOICE:
+    case METRIC_RANK:
+        return make_candidates(m, i, e);
+    case METRIC_TRUE_FALSE:
+        return make_true_false(m, i, e);
+    default:
+        return make_prompt(m, i, e);
+    }
+}
+
 static void make_row(struct making *m, size_t i)
 {
     struct ability *a = m->ability;
     struct error why;
-    bool prompts = a->metric == METRIC_NUMERIC || a->metric == METRIC_CONTAINS;
-    int status = prompts                     ? make_prompt(m, i, &why)
-                 : a->metric == METRIC_EXACT ? make_exact(m, i, &why)
-                                             : make_candidates(m, i, &why);
+    int status = make_any(m, i, &why);
     if (status == 0) {
         a->first[++a->rows] = a->item_count;
         return;
@@ -225,54 +267,71 @@ void ability_free(struct ability *a)
     *a = (struct ability){0};
 }
 
-static bool contains_one(const struct ability *a, uint32_t row, const char *text, size_t bytes)
-{
-    bool found = metric_contains(text, bytes, a->references[row]);
-    for (const char **other = a->others[row]; other && *other && !found; other++) found = metric_contains(text, bytes, *other);
-    return found;
-}
-
-static bool is_right(const struct ability *a, uint32_t row, const struct eval_outcome *out)
+// Of a row's candidates the most probable one (rank: that of the lowest perplexity); of losses that are not finite none.
+static uint32_t best_candidate(const struct ability *a, uint32_t row, const struct eval_outcome *out)
 {
     const struct eval_outcome *all = out + a->first[row];
-    if (a->metric == METRIC_EXACT) return all->trained && all->hits == all->trained;
-    uint32_t best = UINT32_MAX; // none is, of losses that are not finite
+    uint32_t best = UINT32_MAX;
     double least = INFINITY;
     for (uint32_t k = 0; k < a->first[row + 1] - a->first[row]; k++) {
         double loss = a->metric == METRIC_RANK ? all[k].loss / (all[k].trained ? all[k].trained : 1) : all[k].loss;
         if (loss < least) least = loss, best = k;
     }
-    return best == a->right[row];
+    return best;
+}
+
+// outcomes: of the items, where the metric has any; text (bytes): the generated answer, where it has one.
+static bool is_right(
+    const struct ability *a, uint32_t row, const struct eval_outcome *outcomes, const char *text, size_t bytes)
+{
+    enum verdict verdict;
+    switch (a->metric) {
+    case METRIC_NONE:
+        break;
+    case METRIC_EXACT:
+        outcomes += a->first[row];
+        return outcomes->trained && outcomes->hits == outcomes->trained;
+    case METRIC_NUMERIC:
+        return metric_numeric(text, bytes, a->references[row]);
+    case METRIC_CONTAINS:
+        return metric_contains(text, bytes, a->references[row]);
+    case METRIC_CLOZE:
+        return metric_cloze(text, bytes, a->references[row]);
+    case METRIC_TRUE_FALSE:
+        verdict = metric_verdict(text, bytes);
+        if (verdict != VERDICT_NONE) return a->right[row] == (verdict == VERDICT_FALSE ? 1 : 0);
+    // fall through
+    case METRIC_CHOICE:
+    case METRIC_RANK:
+        return best_candidate(a, row, outcomes) == a->right[row];
+    }
+    assert(!"a metric that exists");
+    return false;
 }
 
 void ability_run(const struct ability *a, struct session *session, struct generator *generator,
     void (*ended)(void *context, uint32_t request, uint64_t tokens), void *context, struct ability_score *out)
 {
     *out = (struct ability_score){.rows = a->rows};
-    if (a->longest) {
-        struct eval_outcome *all = mem_zero(a->item_count, sizeof *all);
-        session_eval(session, a->items, a->item_count, true, all);
-        for (uint32_t i = 0; i < a->rows; i++) out->correct += is_right(a, i, all);
-        free(all);
-    } else {
-        const struct generate_settings settings = {.max_new_tokens = a->max_new_tokens,
-            .top_p = 1,
-            .stops = &a->stops,
-            .tokenizer = a->tokenizer,
-            .ended = ended,
-            .context = context};
-        struct generated *all = mem_zero(a->rows, sizeof *all);
-        generator_run(generator, a->requests, a->rows, &settings, all);
-        for (uint32_t i = 0; i < a->rows; i++) {
-            struct text text = {0};
-            generated_text(&text, &all[i], a->tokenizer, &a->stops);
-            text_add(&text, "", 0);
-            out->correct += a->metric == METRIC_NUMERIC ? metric_numeric(text.data, text.bytes, a->references[i])
-                                                        : contains_one(a, i, text.data, text.bytes);
-            text_free(&text);
-        }
-        generated_free(all, a->rows);
-        free(all);
+    struct eval_outcome *outcomes = a->longest ? mem_zero(a->item_count, sizeof *outcomes) : NULL;
+    struct generated *answers = a->capacity ? mem_zero(a->rows, sizeof *answers) : NULL;
+    if (outcomes) session_eval(session, a->items, a->item_count, true, outcomes);
+    const struct generate_settings settings = {.max_new_tokens = a->max_new_tokens,
+        .top_p = 1,
+        .stops = &a->stops,
+        .tokenizer = a->tokenizer,
+        .ended = ended,
+        .context = context};
+    if (answers) generator_run(generator, a->requests, a->rows, &settings, answers);
+    for (uint32_t i = 0; i < a->rows; i++) {
+        struct text text = {0};
+        text_add(&text, "", 0);
+        if (answers) generated_text(&text, &answers[i], a->tokenizer, &a->stops);
+        out->correct += is_right(a, i, outcomes, text.data, text.bytes);
+        text_free(&text);
     }
+    if (answers) generated_free(answers, a->rows);
+    free(answers);
+    free(outcomes);
     out->score = (double)out->correct / a->rows;
 }

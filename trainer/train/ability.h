@@ -2,19 +2,27 @@
 //
 // ability.h: how well a model does what a set of rows asks for, as a share of rows.
 //
-//   exact     greedy decoding would give the row's last trained turn word for word: the arg max of one teacher-forced
-//             pass is right at every trained token of it
-//   numeric   the number that a greedy answer gives is the reference's (metrics.h)
-//   contains  the reference stands in the greedy answer; of a list of answers one of them
-//   choice    of the row's "choices" the right one is the most probable answer, by the sum over its turn's tokens;
-//   where
-//             every choice is one token (letters), by that token alone, which compares their logits
-//   rank      of the row's "choices" the right one has the lowest perplexity (as DoIT ranks candidates, Song et al.
-//   2023)
+//   exact       greedy decoding would give the row's last trained turn word for word: the arg max of one teacher-forced
+//               pass is right at every trained token of it
+//   numeric     the number that a greedy answer gives is the reference's (metrics.h)
+//   contains    the reference stands in the greedy answer
+//   cloze       the greedy answer is the reference, up to case, white space and punctuation (metric_cloze)
+//   true_false  the greedy answer says true or false, as the reference does (metric_verdict); where it says neither or
+//               both, the more probable of the two words decides, as choice would have it
+//   choice      of the row's "choices" the right one is the most probable answer, by the sum over its turn's tokens; where
+//               every choice is one token (letters), by that token alone, which compares their logits
+//   rank        of the row's "choices" the right one has the lowest perplexity (as DoIT ranks candidates, Song et al.
+//               2023)
+//
+// DoIT takes a greedy answer that is a bare letter as it is, and compares the letters' logits otherwise. That is what
+// choice does with letters: a bare letter is the token with the highest logit of all, so the highest of the letters too.
 //
 // The reference is the row's "answer", else its last assistant turn. For choice and rank it is the text of a choice, a
 // letter (A: the first) or a number (0: the first); one that is none of these is a further candidate in rank; without
 // any, the first choice is the right one in rank. Of candidates that are equally good the first one wins.
+//
+// Chance: the expected score of answers at random. choice and rank: the mean over rows of 1 / candidates; true_false 1/2;
+// of open answers 0.
 #ifndef PUMICE_ABILITY_H
 #define PUMICE_ABILITY_H
 
@@ -27,15 +35,15 @@ struct ability {
     uint32_t rows;     // that are scored
     size_t skipped;    // rows of the source that cannot be
     char *problem;     // why the first of them, with its place, or NULL
-    double chance;     // of rows that are answered at random; 0 where there is no such thing
+    double chance;     // score of rows that are answered at random; 0: open answers, where chance finds nothing
     uint32_t longest;  // tokens of the longest conversation of the session's pass; 0: none
     uint32_t capacity; // tokens of the longest prompt and its answer to be generated; 0: none
     uint32_t max_new_tokens;
 
-    // exact, choice, rank: candidates first[i] .. first[i + 1) belong to row i; right[i] is the index among them.
+    // exact, choice, rank, true_false: candidates first[i] .. first[i + 1) belong to row i; right[i] is the index among them.
     struct pack_item *items;
     uint32_t item_count, item_capacity, *first, *right;
-    // numeric, contains
+    // numeric, contains, cloze, true_false
     struct generate_request *requests; // (rows)
     const char **references;           // (rows)
     const char ***others;              // (rows) further texts that count as right (contains), ended by NULL; NULL: none

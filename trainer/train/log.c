@@ -367,25 +367,29 @@ int log_step(struct log *l, const struct log_step *s, bool show, struct error *e
     return status;
 }
 
-int log_eval(struct log *l, uint64_t step, const char *stage, const char *const *names, const double *loss,
-    const double *score, size_t count, struct error *e)
+int log_eval(struct log *l, uint64_t step, const char *stage, const struct log_score *scores, size_t count, struct error *e)
 {
     struct text line = {0}, words = {0};
     int status = 0;
     add_head(&line, step, stage);
     text_print(&line, ",\"eval\":{");
     for (size_t i = 0; i < count && status == 0; i++) {
+        const struct log_score *s = &scores[i];
         text_print(&line, "%s", i ? "," : "");
-        add_string(&line, names[i]);
+        add_string(&line, s->name);
         text_print(&line, ":{\"loss\":");
-        add_number(&line, loss[i]);
-        text_print(&words, "%s%s loss %.4f", i ? ", " : "", names[i], loss[i]);
-        status = point(l, step, loss[i], e, "eval/%s_loss", names[i]);
-        if (score && !isnan(score[i])) {
+        add_number(&line, s->loss);
+        text_print(&words, "%s%s loss %.4f", i ? ", " : "", s->name, s->loss);
+        status = point(l, step, s->loss, e, "eval/%s_loss", s->name);
+        if (!isnan(s->score)) {
             text_print(&line, ",\"score\":");
-            add_number(&line, score[i]);
-            text_print(&words, " score %.4g", score[i]);
-            if (status == 0) status = point(l, step, score[i], e, "eval/%s_score", names[i]);
+            add_number(&line, s->score);
+            text_print(&words, " score %.4g", s->score);
+            if (status == 0) status = point(l, step, s->score, e, "eval/%s_score", s->name);
+        }
+        if (!isnan(s->score) && s->chance > 0) {
+            text_print(&line, ",\"chance\":");
+            add_number(&line, s->chance);
         }
         text_print(&line, "}");
     }

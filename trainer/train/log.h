@@ -6,8 +6,8 @@
 //   {"step","stage","epoch","loss","grad_norm","learning_rate","conversations","tokens","trained_tokens","seconds",
 //    "tokens_per_second","sources":{"math":{"conversations","tokens","trained_tokens","loss"}},"hash"}
 // and "loss_scale" before "hash" where the loss is scaled (loss and grad_norm are not), "skipped":true when the optimizer
-// left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score"}}},
-// without "score" where no metric was asked for. Numbers that are not finite are null. loss and grad_norm have the
+// left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score","chance"}}},
+// without "score" where no metric was asked for, and without "chance" where answers at random score nothing (ability.h). Numbers that are not finite are null. loss and grad_norm have the
 // fewest digits that give back the same float, the hash is 16 hexadecimal digits.
 //
 // Each line is one write, so that a killed process leaves whole lines; a resumed run cuts the log back to its
@@ -45,9 +45,13 @@ struct log_step {
 // A finished step: its line in log.jsonl, its progress on a terminal. show: TensorBoard's points, and where stderr is no
 // terminal a line there. 0, or -1 with the reason (a full disk); what stands in the file are whole lines even then.
 int log_step(struct log *l, const struct log_step *s, bool show, struct error *e);
-// An evaluation after `step`: loss and score by name; score may be NULL, score[i] NAN: none.
-int log_eval(struct log *l, uint64_t step, const char *stage, const char *const *names, const double *loss,
-    const double *score, size_t count, struct error *e);
+// What one evaluation gave.
+struct log_score {
+    const char *name;
+    double loss, score, chance; // score NAN: no metric; chance 0: none, and no word of it
+};
+// An evaluation after `step`: its scores (count), in this order.
+int log_eval(struct log *l, uint64_t step, const char *stage, const struct log_score *scores, size_t count, struct error *e);
 
 // What comes first in a terminal's line of progress, from whoever runs the run: called after each step to add its words.
 // Where stderr is no terminal it gets no text, may say something of its own, and steps are not said.

@@ -103,3 +103,124 @@ bool metric_contains(const char *text, size_t bytes, const char *reference)
         if (memcmp(text + at, reference, n) == 0) return true;
     return false;
 }
+
+// ---- words ---------------------------------------------------------------------------------------------------------
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+static bool is_mark(char c)
+{
+    return c && strchr(".,;:!?\"'`()[]{}", c);
+}
+
+// Adds the words of a text, each with a space behind it.
+static void add_words(struct text *out, const char *text, size_t bytes)
+{
+    text_add(out, "", 0);
+    for (size_t at = 0; at < bytes;) {
+        size_t begin = at, end;
+        if (is_space(text[at])) {
+            at++;
+            continue;
+        }
+        while (at < bytes && !is_space(text[at])) at++;
+        for (end = at; end > begin && is_mark(text[end - 1]);) end--;
+        while (begin < end && is_mark(text[begin]) && !(text[begin] == '.' && begin + 1 < end && is_digit(text[begin + 1])))
+            begin++;
+        for (size_t i = begin; i < end; i++) {
+            char c = lower(text[i]);
+            text_add(out, &c, 1);
+        }
+        if (begin < end) text_add(out, " ", 1);
+    }
+}
+
+bool metric_cloze(const char *text, size_t bytes, const char *reference)
+{
+    struct text a = {0}, b = {0};
+    add_words(&a, text, bytes);
+    add_words(&b, reference, strlen(reference));
+    bool same = b.bytes && a.bytes == b.bytes && memcmp(a.data, b.data, a.bytes) == 0;
+    text_free(&a);
+    text_free(&b);
+    return same;
+}
+
+// ---- true and false ------------------------------------------------------------------------------------------------
+
+static const char *const verdict_words[][2] = {
+    {"true", "false"}, {"yes", "no"}, {"correct", "incorrect"}, {"right", "wrong"}, {"true", "untrue"}, {"t", "f"}};
+enum { PAIRS = sizeof verdict_words / sizeof *verdict_words, LETTERS = PAIRS - 1 }; // the last pair: single letters
+
+// The pair that a word belongs to and its side, 0 true or 1 false; false if it is none.
+static bool find_verdict(size_t *pair, int *side, const char *word, size_t bytes)
+{
+    for (*pair = 0; *pair < PAIRS; ++*pair)
+        for (*side = 0; *side < 2; ++*side) {
+            const char *name = verdict_words[*pair][*side];
+            size_t n = 0;
+            while (n < bytes && name[n] && lower(word[n]) == name[n]) n++;
+            if (n == bytes && !name[n]) return true;
+        }
+    return false;
+}
+
+// The next word: letters, and apostrophes between them. False at the end.
+static bool next_word(size_t *begin, size_t *end, const char *text, size_t bytes)
+{
+    size_t at = *end;
+    while (at < bytes && !is_letter(text[at])) at++;
+    *begin = at;
+    while (at < bytes && (is_letter(text[at]) || (text[at] == '\'' && at > *begin && at + 1 < bytes && is_letter(text[at + 1]))))
+        at++;
+    *end = at;
+    return at > *begin;
+}
+
+static bool is_negation(const char *word, size_t bytes)
+{
+    if (bytes == 3) return lower(word[0]) == 'n' && lower(word[1]) == 'o' && lower(word[2]) == 't';
+    return bytes > 3 && lower(word[bytes - 3]) == 'n' && word[bytes - 2] == '\'' && lower(word[bytes - 1]) == 't';
+}
+
+enum verdict metric_verdict(const char *text, size_t bytes)
+{
+    size_t begin = 0, end = 0, words = 0, pair;
+    int side;
+    bool said[2] = {false, false}, letter[2] = {false, false}, negated = false;
+    while (next_word(&begin, &end, text, bytes)) {
+        words++;
+        if (find_verdict(&pair, &side, text + begin, end - begin))
+            *(pair == LETTERS ? &letter[side] : &said[side != (int)negated]) = true;
+        negated = is_negation(text + begin, end - begin);
+    }
+    for (int i = 0; i < 2; i++) said[i] = said[i] || (words == 1 && letter[i]);
+    return said[0] == said[1] ? VERDICT_NONE : said[0] ? VERDICT_TRUE : VERDICT_FALSE;
+}
+
+bool metric_verdict_words(char out[2][16], const char *reference)
+{
+    size_t bytes = strlen(reference), begin = 0, end = 0, pair;
+    int side;
+    while (next_word(&begin, &end, reference, bytes)) {
+        if (!find_verdict(&pair, &side, reference + begin, end - begin)) continue;
+        bool capital = reference[begin] != lower(reference[begin]);
+        bool all = capital && end - begin > 1 && reference[begin + 1] != lower(reference[begin + 1]);
+        for (int i = 0; i < 2; i++) {
+            const char *name = verdict_words[pair][i];
+            size_t n = 0;
+            for (; name[n]; n++) out[i][n] = (char)(all || (capital && n == 0) ? name[n] - 'a' + 'A' : name[n]);
+            out[i][n] = 0;
+        }
+        return true;
+    }
+    return false;
+}

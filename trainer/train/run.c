@@ -92,8 +92,8 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
     const struct config_settings *s = &r->config->stages[stage].settings;
     size_t count = s->eval_count;
     if (!count) return 0;
-    const char **names = mem_zero(count, sizeof *names);
-    double *losses = mem_zero(count, sizeof *losses), *scores = mem_zero(count, sizeof *scores), mean = 0;
+    struct log_score *scores = mem_zero(count, sizeof *scores);
+    double mean = 0;
     size_t with_loss = 0;
     for (size_t i = 0; i < count; i++) {
         const struct config_eval *entry = &s->eval[i];
@@ -107,29 +107,28 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
         session_eval(r->session, items, used, r->config->packing, out);
         uint64_t trained = 0;
         for (uint32_t k = 0; k < used; k++) {
-            losses[i] += out[k].loss;
+            scores[i].loss += out[k].loss;
             trained += out[k].trained;
         }
-        losses[i] = trained ? losses[i] / (double)trained : NAN;
-        if (trained) mean += losses[i], with_loss++;
-        names[i] = entry->name;
-        scores[i] = NAN;
-        if (entry->metric != METRIC_NONE) {
+        scores[i].loss = trained ? scores[i].loss / (double)trained : NAN;
+        if (trained) mean += scores[i].loss, with_loss++;
+        scores[i].name = set->entry->name;
+        scores[i].score = NAN;
+        if (set->entry->metric != METRIC_NONE) {
             struct ability_score score;
             ability_run(&set->ability, r->session, session_generator(r->session), NULL, NULL, &score);
-            scores[i] = score.score;
+            scores[i].score = score.score;
+            scores[i].chance = set->ability.chance;
         }
         free(items);
         free(out);
     }
-    int status = log_eval(r->log, r->state.step, stage_at(r, stage)->name, names, losses, scores, count, e);
+    int status = log_eval(r->log, r->state.step, stage_at(r, stage)->name, scores, count, e);
     mean /= (double)with_loss;
     if (saved && isfinite(mean) && (r->state.best_step == UINT64_MAX || mean < r->state.best_loss)) {
         r->state.best_loss = mean;
         r->state.best_step = r->state.step;
     }
-    free(names);
-    free(losses);
     free(scores);
     return status;
 }
