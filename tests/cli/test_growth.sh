@@ -98,8 +98,8 @@ check "a run" "$pumice" train configs/growth.json --set model_name_or_path=null 
 same "checkpoints" "checkpoint-3 checkpoint-6 checkpoint-9" "$(cd runs/growth && echo checkpoint-*)"
 grep '"eval":' runs/growth/log.jsonl >evals || true
 same "evaluations" "0 3 6 9" "$(sed 's/{"step":\([0-9]*\),.*/\1/' evals | xargs)"
-for n in role:0.333333 letter:0.333333 category:0.25 compare:0.5 logic:0.5; do
-    same "chance of ${n%:*}" 4 "$(grep -cE "\"${n%:*}\":\{\"loss\":[0-9.]+,\"score\":[0-9.e-]+,\"chance\":${n#*:}[0-9]*\}" evals)"
+for n in role:0.3333333333333333 letter:0.3333333333333333 category:0.25 compare:0.5 logic:0.5; do
+    same "chance of ${n%:*}" 4 "$(grep -cE "\"${n%:*}\":\{\"loss\":[0-9.]+,\"score\":[0-9.e-]+,\"chance\":${n#*:}\}" evals)"
 done
 for n in plural sequence add sort reverse; do
     same "score of $n" 4 "$(grep -cE "\"$n\":\{\"loss\":[0-9.]+,\"score\":[0-9.e-]+\}" evals)"

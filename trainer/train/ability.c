@@ -14,6 +14,7 @@ struct making {
     const struct source *source;
     const struct ability_options *options;
     struct conversation_maker maker;
+    long double chances; // sum over the rows; of a hundred thirds the mean is then a third
 };
 
 static bool same_text(const char *a, const char *b)
@@ -120,7 +121,7 @@ static int add_candidates(struct making *m, const struct row *row, size_t before
         return -1;
     }
     if (single && a->metric != METRIC_RANK) keep_first_token(a, first);
-    a->chance += 1 / (double)count;
+    m->chances += 1 / (long double)count;
     return 0;
 }
 
@@ -245,7 +246,7 @@ int ability_make(struct ability *a, const struct source *s, const struct bundle 
     for (size_t i = 0; i < s->count; i++) make_row(&m, i);
     conversation_maker_free(&m.maker);
     if (a->rows) {
-        a->chance /= a->rows;
+        a->chance = (double)(m.chances / a->rows);
         return 0;
     }
     error_set(e, "%s: none of its %zu rows can be scored; the first: %s", s->name, s->count, a->problem);
