@@ -106,6 +106,10 @@ for n in plural sequence add sort reverse; do
 done
 rates=$(sed -n 's/.*"learning_rate":\([^,]*\),.*/\1/p' runs/growth/log.jsonl | awk '{ printf "%s%.6g", s, $1; s = " " }')
 same "rates" "0.001 0.0009 0.0008 0.0007 0.0006 0.0005 0.0004 0.0003 0.0002" "$rates"
+# shellcheck disable=SC2086 # few is words
+says "other abilities would draw other rows" 1 "have changed since the run began" "$pumice" train configs/growth.json --resume \
+    --set model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 train_batch_size=16 save_strategy=epoch \
+    save_total_limit=0 $few sources.role.ability=letter
 says "a score with its chance" 0 '"chance":0.5' "$pumice" score --model runs/growth --data $data/logic_test.jsonl --max-rows 6 \
     --metric true_false --max-new-tokens 4 --chat-template none --json
 says "no such metric" 2 "did you mean true_false" "$pumice" score --model runs/growth --data $data/logic_test.jsonl --metric true_fals

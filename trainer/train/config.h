@@ -170,9 +170,10 @@ const char *config_value_name(const char *key, unsigned value);
 void config_help(struct text *out);
 
 // How a run that is resumed takes a changed key (the column `resume` of the table). Allowed: output_dir, strict,
-// eval*, logging_steps, save_* but save_dtype, load_best_model_at_end. Warned: model_name_or_path (the weights
-// come from the checkpoint), a source's path (its rows are compared with the manifest), device, micro_batch_tokens,
-// gradient_checkpointing, packing; a source's ability (with mix_rows it decides what is drawn: the manifest again). All else is refused, num_train_epochs and max_steps too: the schedule follows them.
+// eval*, logging_steps, save_* but save_dtype, load_best_model_at_end. Warned: model_name_or_path (the weights come from
+// the checkpoint), a source's path and ability (which rows are drawn is compared with the manifest), device,
+// micro_batch_tokens, gradient_checkpointing, packing. All else is refused, num_train_epochs and max_steps too: the
+// schedule follows them.
 enum config_resume {
     RESUME_REFUSED, // the run would not be the same run
     RESUME_WARNED,  // same trajectory up to rounding, or checked elsewhere

@@ -6,9 +6,9 @@
 //   {"step","stage","epoch","loss","grad_norm","learning_rate","conversations","tokens","trained_tokens","seconds",
 //    "tokens_per_second","sources":{"math":{"conversations","tokens","trained_tokens","loss"}},"hash"}
 // and "loss_scale" before "hash" where the loss is scaled (loss and grad_norm are not), "skipped":true when the optimizer
-// left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score","chance"}}},
-// without "score" where no metric was asked for, and without "chance" where answers at random score nothing (ability.h). Numbers that are not finite are null. loss and grad_norm have the
-// fewest digits that give back the same float, the hash is 16 hexadecimal digits.
+// left it out. An evaluation: {"step","stage","eval":{"math":{"loss","score","chance"}}}, without "score" where no metric
+// was asked for, and without "chance" where answers at random score nothing (ability.h). Numbers that are not finite are
+// null. loss and grad_norm have the fewest digits that give back the same float, the hash is 16 hexadecimal digits.
 //
 // Each line is one write, so that a killed process leaves whole lines; a resumed run cuts the log back to its
 // checkpoint, and every step stands there exactly once.
