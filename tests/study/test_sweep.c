@@ -242,14 +242,14 @@ static void test_results(void)
 
     struct text csv = {0};
     sweep_csv(&csv, &s);
-    CHECK_STRING(csv.data, "run,m,seed,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash\r\n"
-        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,0,a,3,,,,1.5,0.5,2,0000000000000002\r\n"
-        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002\r\n"
-        "\"m=a-b,seed=2\",\"a, \"\"b\"\"\",2,begun,,,,,,,2.5,0.25,1,0000000000000001\r\n"
-        "\"m=a-b,seed=3\",\"a, \"\"b\"\"\",3,begun,,,,,,,2.5,0.25,1,0000000000000001\r\n"
-        "\"m=c,seed=1\",c,1,begun,,,,,,,2.5,0.25,1,0000000000000001\r\n"
-        "\"m=c,seed=2\",c,2,failed,,,,,,,,0.25,1,0000000000000001\r\n"
-        "\"m=c,seed=3\",c,3,waiting,,,,,,,,0,0,\r\n");
+    CHECK_STRING(csv.data, "run,m,seed,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash\n"
+        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,0,a,3,,,,1.5,0.5,2,0000000000000002\n"
+        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002\n"
+        "\"m=a-b,seed=2\",\"a, \"\"b\"\"\",2,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
+        "\"m=a-b,seed=3\",\"a, \"\"b\"\"\",3,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
+        "\"m=c,seed=1\",c,1,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
+        "\"m=c,seed=2\",c,2,failed,,,,,,,,0.25,1,0000000000000001\n"
+        "\"m=c,seed=3\",c,3,waiting,,,,,,,,0,0,\n");
     text_free(&csv);
     struct text table = {0};
     sweep_table(&table, &s);

@@ -186,7 +186,7 @@ static char *axis_text(const struct grid_run *run, const char *axis)
     return cJSON_IsString(value) ? mem_string(value->valuestring) : json_print(value, false);
 }
 
-// A field of RFC 4180.
+// A field of RFC 4180; lines end as on Unix.
 static void add_field(struct text *out, const char *text, bool first)
 {
     if (!first) text_add(out, ",", 1);
@@ -233,7 +233,7 @@ static void add_row(struct text *out, const struct sweep *s, size_t i, const cJS
     }
     for (const cJSON *value = end->child; value; value = value->next) add_value(out, value);
     add_field(out, run->hash, false);
-    text_print(out, "\r\n");
+    text_print(out, "\n");
     cJSON_Delete(end);
 }
 
@@ -244,7 +244,7 @@ void sweep_csv(struct text *out, const struct sweep *s)
     for (size_t k = 0; k < s->grid.axis_count; k++) add_field(out, s->grid.axes[k].name, false);
     text_print(out, ",state,step,stage");
     for (const cJSON *name = names->child; name; name = name->next) text_print(out, ",%s_loss,%s_score", name->string, name->string);
-    text_print(out, ",train_loss,seconds,steps,hash\r\n");
+    text_print(out, ",train_loss,seconds,steps,hash\n");
     for (size_t i = 0; i < s->grid.count; i++) {
         const cJSON *line = s->runs[i].evaluations->child;
         add_row(out, s, i, line, names);

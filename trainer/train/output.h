@@ -7,6 +7,7 @@
 //   OUTPUT_PLAN           what it is going to do, and on what (run.c)
 //   OUTPUT_LOG            a line a step (log.h)
 //   OUTPUT_EVENTS/        TensorBoard's copy of it
+//   pumice_outcome.json   there only while the run is finished (outcome.h)
 //   checkpoint-<step>/    all that is needed to go on (checkpoint.h)
 //   model.safetensors, config.json, tokenizer files      the finished model, in Hugging Face's layout
 //
