@@ -38,7 +38,7 @@ static bool rig_open(struct rig *r, const struct model *model, enum storage stor
         .positions = 64,
         .storage = storage,
         .optimizer = optimizer,
-        .generation = {.slots = slots, .together = together ? together : slots, .capacity = CAPACITY, .rows = rows}};
+        .generation = {.slots = slots, .together = together, .capacity = CAPACITY, .rows = rows}};
     *r = (struct rig){0};
     if (blueprint_make(&r->blueprint, model, &limits, &o, &e) ||
         !(r->session = session_open(&r->blueprint, model, gpu, &e)) ||
@@ -397,7 +397,7 @@ static void test_choice(const struct model *model)
     struct limits limits = limits_of(NULL);
     limits.heap = 1 << 30;
     struct generation_options o = generation_choose(model, &limits, STORAGE_F32, 100, 0), one;
-    CHECK(o.slots == 32 && o.together == 32 && o.capacity == 100 && o.positions == 100 && o.rows == 512);
+    CHECK(o.slots == 32 && o.capacity == 100 && o.positions == 100 && o.rows == 512);
     CHECK(generation_choose(model, &limits, STORAGE_F32, 100, 5).slots == 5);
     // All caches in a quarter of the memory: of 64 bytes a token and head, times layers, keys and values.
     const struct model_config *c = &model->config;

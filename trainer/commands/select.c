@@ -7,7 +7,7 @@
 
 static const struct command methods[] = {
     {"select memory", "facts by how well a model remembers them: levels, balanced training rows, tests",
-        "memory --model MODEL --facts FILE --templates FILE --output DIR [options]",
+        "--model MODEL --facts FILE --templates FILE --output DIR [options]",
         "The model goes on with every template's sentence about a fact several times; the share of outputs that "
         "contain the fact's\n"
         "object is its memory level: 0, up to 1/4, 1/2, 3/4, 1 (Ye et al. 2024, \"60 data points are sufficient\").\n"

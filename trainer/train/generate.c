@@ -30,7 +30,6 @@ struct generation_options generation_choose(
 {
     uint32_t slots = generation_fit(model, limits, storage, capacity, most && most < SLOTS ? most : SLOTS);
     return (struct generation_options){.slots = slots,
-        .together = slots,
         .capacity = capacity,
         .rows = limits->software ? 128 : 512,
         .positions = capacity,
@@ -46,9 +45,10 @@ static uint32_t most_draws(const struct generation_options *o)
 int generation_make(struct generation *g, const struct model *model, const struct limits *limits,
     const struct generation_options *options, struct error *e)
 {
-    const struct generation_options *o = options;
-    assert(o->slots && o->rows && o->together && o->positions >= o->capacity);
-    *g = (struct generation){.options = *o};
+    *g = (struct generation){.options = *options};
+    struct generation_options *o = &g->options;
+    assert(o->slots && o->rows && o->positions >= o->capacity);
+    if (!o->together) o->together = o->slots;
     for (int i = 0; i < GENERATION_PROGRAMS; i++) {
         graph_init(&g->graph[i], i == GENERATION_READ ? o->rows : o->slots, o->storage);
         g->graph[i].cache_slots = o->slots;

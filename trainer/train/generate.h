@@ -22,7 +22,7 @@
 
 struct generation_options {
     uint32_t slots;     // sequences at a time
-    uint32_t together;  // requests looked at together for what they have in common; 1: nothing is shared
+    uint32_t together;  // requests looked at together for what they have in common; 0: slots; 1: none
     uint32_t capacity;  // tokens of a sequence, prompt and answer together
     uint32_t rows;      // prompt tokens read at a time
     uint32_t positions; // rows of the rotary table, at least capacity
