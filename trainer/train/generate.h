@@ -32,8 +32,7 @@ struct generation_options {
 // the device's memory. Depends on total limits, never on what is free.
 uint32_t generation_fit(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t slots);
-// Options for sequences of `capacity` tokens: 32 slots, or at most `most` (0: no limit), if they fit. As many requests
-// as slots are looked at together.
+// Options for sequences of `capacity` tokens: 32 slots, or at most `most` (0: no limit), if they fit.
 struct generation_options generation_choose(
     const struct model *model, const struct limits *limits, enum storage storage, uint32_t capacity, uint32_t most);
 
