@@ -13,43 +13,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base.h"
 #include "data/draw.h"
-
-#define LENGTH(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+#include "generator.h"
 
 enum { WORDINGS = 3 }; // ways to ask for each key: at most so many rows of it
-
-struct row {
-    struct text question, answer;
-};
-
-// A name in a template, "{name}", and what stands for it.
-struct field {
-    const char *name, *value;
-};
 
 struct ability {
     const char *name;
     uint32_t keys;
     void (*write)(struct row *row, uint32_t key, uint32_t wording, struct draw *draw);
 };
-
-// Writes the template with its {names} replaced by their values; `fields` ends with a NULL name.
-static void fill(struct text *to, const char *template, const struct field *fields)
-{
-    while (*template) {
-        size_t plain = strcspn(template, "{");
-        text_add(to, template, plain);
-        template += plain;
-        if (!*template) break;
-        size_t length = strcspn(template, "}") - 1;
-        const struct field *f = fields;
-        while (f->name && (strlen(f->name) != length || memcmp(f->name, template + 1, length) != 0)) f++;
-        text_print(to, "%s", f->name ? f->value : "?");
-        template += length + 2;
-    }
-}
 
 // ---- math: a + b, a - b, a * b, and a + b - c in two steps
 
@@ -123,8 +96,8 @@ static void math_write(struct row *row, uint32_t key, uint32_t wording, struct d
     struct field fields[] = {{"name", names[draw_below(draw, LENGTH(names))]},
         {"things", things[draw_below(draw, LENGTH(things))]}, {"a", a}, {"b", b}, {"c", c}, {"sum", sum},
         {"rest", rest}, {"product", product}, {NULL, NULL}};
-    fill(&row->question, questions[p.operation][wording], fields);
-    fill(&row->answer, answers[p.operation], fields);
+    text_fill(&row->question, questions[p.operation][wording], fields);
+    text_fill(&row->answer, answers[p.operation], fields);
 }
 
 // ---- code: an operation with a constant, from 2 on
@@ -162,12 +135,12 @@ static void code_write(struct row *row, uint32_t key, uint32_t wording, struct d
     snprintf(n, sizeof n, "%" PRIu32, 2 + key % CONSTANTS);
     struct field constant[] = {{"n", n}, {NULL, NULL}};
     struct text function = {0}, does = {0};
-    fill(&function, functions[f].function, constant);
-    fill(&does, functions[f].does, constant);
+    text_fill(&function, functions[f].function, constant);
+    text_fill(&does, functions[f].does, constant);
     struct field fields[] = {{"f", function.data}, {"does", does.data}, {NULL, NULL}};
-    fill(&row->question, questions[wording], fields);
-    fill(&row->answer, "def {f}(x):\n    return ", fields);
-    fill(&row->answer, functions[f].value, constant);
+    text_fill(&row->question, questions[wording], fields);
+    text_fill(&row->answer, "def {f}(x):\n    return ", fields);
+    text_fill(&row->answer, functions[f].value, constant);
     text_free(&function);
     text_free(&does);
 }
@@ -231,27 +204,14 @@ static void general_write(struct row *row, uint32_t key, uint32_t wording, struc
     struct fact fact = kinds[kind].facts[key];
     struct field x[] = {{"x", fact.x}, {NULL, NULL}};
     struct text subject = {0};
-    fill(&subject, kinds[kind].subject, x);
+    text_fill(&subject, kinds[kind].subject, x);
     struct field fields[] = {{"subject", subject.data}, {"y", fact.y}, {NULL, NULL}};
-    fill(&row->question, questions[wording], fields);
-    fill(&row->answer, "The {subject} is {y}. Glad to help!", fields);
+    text_fill(&row->question, questions[wording], fields);
+    text_fill(&row->answer, "The {subject} is {y}. Glad to help!", fields);
     text_free(&subject);
 }
 
 // ---- files
-
-static void text_add_json(struct text *to, const char *name, const struct text *value)
-{
-    text_print(to, "{\"role\": \"%s\", \"content\": \"", name);
-    for (const char *c = value->data; *c; c++) {
-        if (*c == '\n') {
-            text_print(to, "\\n");
-        } else {
-            text_print(to, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
-        }
-    }
-    text_print(to, "\"}");
-}
 
 // Writes `rows` rows of the `count` keys to a file: each key in its first words, then each in its second ones, ...
 static int file_write(const char *folder, const struct ability *ability, const char *suffix, const uint32_t *keys,
@@ -263,13 +223,8 @@ static int file_write(const char *folder, const struct ability *ability, const c
         uint32_t key = keys[i % count];
         struct draw draw = draw_start("demo", ability->name, seed, key, i / count);
         ability->write(&row, key, (key + i / count) % WORDINGS, &draw);
-        text_print(&file, "{\"messages\": [");
-        text_add_json(&file, "user", &row.question);
-        text_print(&file, ", ");
-        text_add_json(&file, "assistant", &row.answer);
-        text_print(&file, "]}\n");
-        text_free(&row.question);
-        text_free(&row.answer);
+        text_add_chat(&file, &row);
+        row_free(&row);
     }
     char *name = mem_format("%s%s.jsonl", ability->name, suffix), *path = path_join(folder, name);
     int status = file_write_atomic(path, file.data, file.bytes, e);
@@ -313,13 +268,6 @@ static void usage(FILE *to)
         "\n"
         "example: build/demo-data --train 200 data\n",
         to);
-}
-
-static bool number_read(uint64_t *number, const char *text, uint64_t most)
-{
-    char *end;
-    *number = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && *number <= most;
 }
 
 int main(int count, char **arguments)

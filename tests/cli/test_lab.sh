@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The abilities lab: its rows are those its results were made with, every reference is right when worked out again from
+# the question, nothing tested is trained; its configs plan what they say.
+set -euo pipefail
+build=$(cd "$1" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+check() { # a description, then a command that must succeed
+    local what=$1
+    shift
+    if ! "$@"; then
+        echo "failed: $what"
+        failed=1
+    fi
+}
+status() { # the exit status of a command, whatever it prints
+    local result=0
+    "$@" >/dev/null 2>&1 || result=$?
+    echo $result
+}
+
+data=$work/data
+"$build/lab-data" "$data"
+"$build/lab-data" --seed 42 "$work/again"
+"$build/lab-data" --seed 1 --math 100 "$work/other"
+"$build/lab-data" --math 100 "$work/fewer"
+check "the same numbers, the same files" diff -r "$data" "$work/again"
+check "another seed, other rows" [ "$(cmp -s "$data/math_test.jsonl" "$work/other/math_test.jsonl" || echo differ)" = differ ]
+check "other sizes, the same rows to test with" cmp "$data/math_test.jsonl" "$work/fewer/math_test.jsonl"
+check "and the same first rows" diff <(head -n 100 "$data/math.jsonl") "$work/fewer/math.jsonl"
+check "the rows of the reported results" [ "$(cd "$data" && cat code.jsonl code_pretrain.jsonl code_test.jsonl general.jsonl \
+    general_pretrain.jsonl general_test.jsonl math.jsonl math_pretrain.jsonl math_test.jsonl | cksum)" = "742594493 1330142" ]
+
+# question, tab, answer
+pairs() {
+    sed 's/^{"messages": \[{"role": "user", "content": "\(.*\)"}, {"role": "assistant", "content": "\(.*\)"}\]}$/\1\t\2/' "$1"
+}
+for ability in math code general; do
+    for part in '' _test _pretrain; do pairs "$data/$ability$part.jsonl" >"$work/$ability$part.pairs"; done
+    cat "$work/$ability.pairs" "$work/${ability}_test.pairs" "$work/${ability}_pretrain.pairs" >"$work/$ability.all"
+    check "$ability in one form" [ "$(awk -F '\t' 'NF != 2 || /[{}]/' "$work/$ability.all" | wc -l)" -eq 0 ]
+    check "no question of $ability twice" [ -z "$(cut -f 1 "$work/$ability.all" | sort | uniq -d)" ]
+    check "no $ability row beyond 80 bytes" [ "$(awk 'length > 80' "$work/$ability.all" | wc -l)" -eq 0 ]
+done
+cat "$work/math.pairs" "$work/math_pretrain.pairs" | cut -f 2 | sort -u >"$work/trained"
+check "no tested problem is trained, whatever its words" [ -z "$(cut -f 2 "$work/math_test.pairs" | sort | comm -12 - "$work/trained")" ]
+check "200 different problems tested" [ "$(cut -f 2 "$work/math_test.pairs" | sort -u | wc -l)" -eq 200 ]
+check "rows" [ "$(cat "$data"/{math,code,general}{,_pretrain,_test}.jsonl | wc -l)" -eq $((2048 + 1536 + 1024 + 1536 + 2048 + 2048 + 3 * 200)) ]
+
+wrong() { # wrong ABILITY PROGRAM: rows whose answer is not what the program makes of the question, in `result`
+    awk -F '\t' "$2"' { if (result != $2) print $1 " gives " result ", not " $2 }' "$work/$1.all"
+}
+bad=$(wrong math '{
+    split($1, w, /[ ,.]+/)
+    result = ""; sum = w[3]
+    for (i = 4; i <= 6; i += 2) {
+        plus = w[i] == "gets" || w[i] == "buys"; if (!plus && w[i] != "eats" && w[i] != "gave") result = result w[i]
+        next_sum = plus ? sum + w[i + 1] : sum - w[i + 1]
+        if (next_sum < 0 || next_sum > 9) result = result "out of range "
+        result = result sum (plus ? "+" : "-") w[i + 1] "=" next_sum " "
+        sum = next_sum
+    }
+    result = result "#### " sum }')
+check "math's answers: $bad" [ -z "$bad" ]
+bad=$(wrong code '{
+    split($1, w, "\047")
+    s = w[2]; n = length(s); operation = substr($1, n + 3)
+    if (operation == "[::-1]") { result = ""; for (i = n; i > 0; i--) result = result substr(s, i, 1) }
+    else if (operation == "*2") result = s s
+    else if (operation == "[1:]") result = substr(s, 2)
+    else if (operation == "[:-1]") result = substr(s, 1, n - 1)
+    else if (operation == "[:2]") result = substr(s, 1, 2)
+    else if (operation == "[-1]") result = substr(s, n)
+    else if (operation == ".upper()") result = toupper(s)
+    else if (operation == "+\047!\047") result = s "!"
+    else result = "what is " operation
+    result = "\047" result "\047" }')
+check "code's answers: $bad" [ -z "$bad" ]
+check "code is about four letters" [ -z "$(cut -f 1 "$work/code.all" | grep -vE "^'[a-z]{4}'")" ]
+# Which kind a word is of follows from the answers, which must not contradict one another.
+bad=$(awk -F '\t' '/^What is/ {
+        n = split(tolower($2), w, /(, |\.)/)
+        for (i = 1; i < n; i++) { split(w[i], x, " is "); print x[1] "\t" x[2] }
+    }' "$work/general.all" | sort -u >"$work/kinds"; cut -f 1 "$work/kinds" | uniq -d)
+check "a word is of one kind: $bad" [ -z "$bad" ]
+check "32 words of 4 kinds" [ "$(wc -l <"$work/kinds") $(cut -f 2 "$work/kinds" | sort -u | wc -l)" = "32 4" ]
+bad=$(wrong general '
+    BEGIN { while ((getline line < "'"$work/kinds"'") > 0) { split(line, x, "\t"); kind[x[1]] = x[2] } }
+    function capital(s) { return toupper(substr(s, 1, 1)) substr(s, 2) }
+    {
+        split($1, w, /(, |: |[ ?.])/)
+        if ($1 ~ /^What/) result = capital(w[3]) " is " kind[w[3]] ", " w[7] " is " kind[w[7]] "."
+        else if ($1 ~ /^List/) result = "1 " w[2] " 2 " w[3] " 3 " w[4]
+        else if ($1 ~ /^Say/) result = w[4] " and " w[2]
+        else if ($1 ~ /^Put/) result = w[4] ", " w[2] ", " w[6]
+        else if ($1 ~ /^Greet/) result = "Hello " w[2] ", hello " w[4] "!"
+        else result = "what?"
+    }')
+check "general's answers: $bad" [ -z "$bad" ]
+
+check "too many rows are refused" [ "$(status "$build/lab-data" --math 100000 "$work/d")" -eq 1 ]
+check "no folder is wrong usage" [ "$(status "$build/lab-data")" -eq 2 ]
+check "a number that is none" [ "$(status "$build/lab-data" --math x "$work/d")" -eq 2 ]
+
+[ $failed -eq 0 ] && echo "lab: all as promised"
+exit $failed
