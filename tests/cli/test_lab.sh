@@ -105,5 +105,57 @@ check "too many rows are refused" [ "$(status "$build/lab-data" --math 100000 "$
 check "no folder is wrong usage" [ "$(status "$build/lab-data")" -eq 2 ]
 check "a number that is none" [ "$(status "$build/lab-data" --math x "$work/d")" -eq 2 ]
 
+# tools/lab's table: means and deviations over seeds; of the last evaluation, and of the last one of an earlier stage
+cat >"$work/results.csv" <<'END'
+run,seed,method,state,step,stage,math_loss,math_score,code_loss,code_score,general_loss,general_score,train_loss,seconds,steps,hash
+"seed=1,method=a","1","a, b",done,1,one,1,0.5,1,0.25,1,0,1,1,2,x
+"seed=1,method=a","1","a, b",done,2,two,1,0.1,1,0.25,1,0.8,1,1,2,x
+"seed=1,method=c","1","c",done,2,one,1,0.5,1,0.5,1,0.5,1,1,2,x
+"seed=2,method=a","2","a, b",done,1,one,1,0.7,1,0.25,1,0,1,1,2,y
+"seed=2,method=a","2","a, b",done,2,two,1,0.3,1,0.25,1,0.6,1,1,2,y
+"seed=2,method=c","2","c",waiting,,,,,,,,,,0,0,
+END
+check "the table" diff - <(tools/lab --table "$work/results.csv") <<'END'
+score in %                   math            code            general       runs
+a, b                         20.0 (14.1)     25.0 ( 0.0)     70.0 (14.1)   2
+   before the last stage     60.0 (14.1)     25.0 ( 0.0)      0.0 ( 0.0)   2
+c                            50.0            50.0            50.0          1
+END
+
+# The configs: what each sweep holds, and what its runs are by `plan`.
+mkdir -p "$work/configs" "$work/runs"
+mv "$data" "$work/runs/lab-data"
+for lab in pretrain short strategies amount ratio; do cp "configs/lab-$lab.json" "$work/configs"; done
+cd "$work/configs"
+pumice=$build/pumice
+rows() { # rows CONFIG SET...: the rows and steps of each stage, and the rows of each source
+    "$pumice" plan "$@" --json 2>/dev/null | tr '{' '\n' |
+        sed -n 's/.*"name":"\([^"]*\)","rows":\([0-9]*\),.*"steps":\([0-9]*\),.*/\1 \2 \3/p; s/.*"name":"\([^"]*\)","available":[0-9]*,"rows":\([0-9]*\),.*/\1 \2/p' | tr '\n' ';'
+}
+check "the base model's plan" [ "$(rows lab-pretrain.json)" = "pretrain 5120 640;math 1536;code 1536;general 2048;" ]
+check "a base model" "$pumice" train lab-pretrain.json --set max_steps=1 eval=null 2>"$work/base.err"
+for each in short:3 strategies:24 amount:60 ratio:39; do
+    lab=lab-${each%:*}.json runs=${each#*:}
+    check "$runs runs of $lab" [ "$("$pumice" sweep "$lab" --list 2>/dev/null | wc -l)" -eq "$runs" ]
+done
+dmt() { rows "lab-$1.json" --set sweep=null strategy=dmt dmt_k="$2"; }
+all="specialized 3072 384;code 1024;math 2048;general"
+check "k = 1/256" [ "$(dmt strategies 0.00390625)" = "$all 2060 258;general 2048;code 4;math 8;" ]
+check "k = 1/64" [ "$(dmt strategies 0.015625)" = "$all 2096 262;general 2048;code 16;math 32;" ]
+check "k = 1/16" [ "$(dmt strategies 0.0625)" = "$all 2240 280;general 2048;code 64;math 128;" ]
+check "k = 1/4" [ "$(dmt strategies 0.25)" = "$all 2816 352;general 2048;code 256;math 512;" ]
+check "k = 1" [ "$(dmt strategies 1)" = "$all 5120 640;general 2048;code 1024;math 2048;" ]
+check "the short cut" [ "$(dmt short 0.0625)" = "specialized 1536 192;code 512;math 1024;general 1120 140;general 1024;code 32;math 64;" ]
+one() { # one CONFIG LABEL: the plan of a sweep's variant
+    stages=$(sed -n "s|^ *\"$2\": { \"stages\": \(.*\) },*\$|\1|p" "lab-$1.json")
+    rows "lab-$1.json" --set sweep=null "stages=$stages"
+}
+check "math 1/64" [ "$(one amount 'math 1/64')" = "sft 32 4;math 32;" ]
+check "code 1/256" [ "$(one amount 'code 1/256')" = "sft 4 1;code 4;" ]
+check "mix 1/16" [ "$(one amount 'mix 1/16')" = "sft 320 40;math 128;code 64;general 128;" ]
+check "G 1/4" [ "$(one ratio 'G 1/4')" = "sft 3584 448;math 2048;code 1024;general 512;" ]
+check "C+M 1/16" [ "$(one ratio 'C+M 1/16')" = "sft 2240 280;math 128;code 64;general 2048;" ]
+check "G 1/64, C+M 1/4" [ "$(one ratio 'G 1/64, C+M 1/4')" = "sft 800 100;math 512;code 256;general 32;" ]
+
 [ $failed -eq 0 ] && echo "lab: all as promised"
 exit $failed

@@ -47,7 +47,7 @@ check "right solutions: $wrong" [ -z "$wrong" ]
 check "too many rows are refused" [ "$(status "$build/demo-data" --train 100000 "$work/d")" -eq 1 ]
 check "no folder is wrong usage" [ "$(status "$build/demo-data")" -eq 2 ]
 
-for tool in setup model test demo memory with-driver vendor-lab; do
+for tool in setup model test demo memory lab with-driver vendor-lab; do
     check "tools/$tool --help" grep -q "^usage: tools/$tool" <(tools/$tool --help)
     check "tools/$tool refuses an unknown option" [ "$(status tools/$tool --nonsense)" -eq 2 ]
 done
