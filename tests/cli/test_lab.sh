@@ -125,7 +125,7 @@ END
 # The configs: what each sweep holds, and what its runs are by `plan`.
 mkdir -p "$work/configs" "$work/runs"
 mv "$data" "$work/runs/lab-data"
-for lab in pretrain short strategies amount ratio; do cp "configs/lab-$lab.json" "$work/configs"; done
+for lab in pretrain short strategies amount ratio rate; do cp "configs/lab-$lab.json" "$work/configs"; done
 cd "$work/configs"
 pumice=$build/pumice
 rows() { # rows CONFIG SET...: the rows and steps of each stage, and the rows of each source
@@ -134,7 +134,7 @@ rows() { # rows CONFIG SET...: the rows and steps of each stage, and the rows of
 }
 check "the base model's plan" [ "$(rows lab-pretrain.json)" = "pretrain 5120 640;math 1536;code 1536;general 2048;" ]
 check "a base model" "$pumice" train lab-pretrain.json --set max_steps=1 eval=null 2>"$work/base.err"
-for each in short:3 strategies:24 amount:60 ratio:39; do
+for each in short:3 strategies:24 amount:60 ratio:39 rate:12; do
     lab=lab-${each%:*}.json runs=${each#*:}
     check "$runs runs of $lab" [ "$("$pumice" sweep "$lab" --list 2>/dev/null | wc -l)" -eq "$runs" ]
 done
