@@ -130,7 +130,7 @@ cd "$work/configs"
 pumice=$build/pumice
 rows() { # rows CONFIG SET...: the rows and steps of each stage, and the rows of each source
     "$pumice" plan "$@" --json 2>/dev/null | tr '{' '\n' |
-        sed -n 's/.*"name":"\([^"]*\)","rows":\([0-9]*\),.*"steps":\([0-9]*\),.*/\1 \2 \3/p; s/.*"name":"\([^"]*\)","available":[0-9]*,"rows":\([0-9]*\),.*/\1 \2/p' | tr '\n' ';'
+        sed -n 's/.*"name":"\([^"]*\)","rows":\([0-9]*\),.*"steps":\([0-9]*\),.*/\1 \2 \3/p; s/.*"name":"\([^"]*\)",.*"available":[0-9]*,"rows":\([0-9]*\),.*/\1 \2/p' | tr '\n' ';'
 }
 check "the base model's plan" [ "$(rows lab-pretrain.json)" = "pretrain 5120 640;math 1536;code 1536;general 2048;" ]
 check "a base model" "$pumice" train lab-pretrain.json --set max_steps=1 eval=null 2>"$work/base.err"
