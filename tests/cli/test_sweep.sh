@@ -66,10 +66,10 @@ says "a folder of a run" 1 "another output_dir" "$pumice" sweep grid.json --set 
 rounds=0 kills=0 status=1
 while [ "$status" != 0 ]; do
     rounds=$((rounds + 1))
-    [ "$rounds" -le 30 ] || { echo "FAILED: no end after $rounds rounds"; exit 1; }
+    [ "$rounds" -le 60 ] || { echo "FAILED: no end after $rounds rounds"; exit 1; }
     "$pumice" sweep grid.json --set output_dir=killed 'sweep.rate={"dmt":{}}' --axis seed=2,3 >killed.out 2>killed.err &
     pid=$!
-    sleep "$(awk -v r="$rounds" -v s="$(date +%N)" 'BEGIN { srand(s + r); print 0.1 + rand() * (1 + r * 0.6) }')"
+    sleep "$(awk -v r="$rounds" -v s="$(date +%N)" 'BEGIN { srand(s + r); print 0.1 + rand() * (1 + r) }')"
     if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
     status=0
     wait "$pid" 2>/dev/null || status=$?
