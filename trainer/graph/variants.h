@@ -16,7 +16,7 @@ struct matmul_shape {
 };
 
 // A matrix product's kernel: constants 7 .. 7 + constant_count - 1 (args.h lists 0 to 6), workgroup size, grid.
-#define MATMUL_NAME 40
+#define MATMUL_NAME 80
 #define MATMUL_CONSTANTS 16
 #define MATMUL_CANDIDATES 64 // never more
 struct matmul_variant {
