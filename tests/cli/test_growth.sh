@@ -51,17 +51,15 @@ same "a sorted word" "" "$(wrong sort '{ w = substr($1, 6, 4); ok = length($2) =
     for (i = 1; i <= 4; i++) ok = ok && index($2, substr(w, i, 1)) && (i == 1 || substr($2, i, 1) > substr($2, i - 1, 1))
     if (!ok) print }')"
 
-# ---- the configs: without their sweep, on a model of random weights
+# ---- the configs, on a model of random weights
 mkdir configs
-for c in growth growth-compositions code-share repeat; do
-    sed '/^  "sweep"/,$d; s/"seed": 1,$/"seed": 1 }/' "$repository/configs/$c.json" >configs/$c.json
-done
+for c in growth growth-compositions code-share repeat; do cp "$repository/configs/$c.json" configs; done
 init='init={"architectures":["LlamaForCausalLM"],"hidden_size":48,"num_hidden_layers":2,"num_attention_heads":3,"intermediate_size":96,"max_position_embeddings":256,"tie_word_embeddings":true,"tokenizer":"bytes"}'
 counts() { # counts CONFIG SET...: rows of every source
     config=$1
     shift
-    "$pumice" plan "configs/$config.json" --json --set model_name_or_path=null "$init" eval=null load_best_model_at_end=false \
-        "$@" 2>err | tr '{' '\n' | sed -n 's/.*"available":[0-9]*,"rows":\([0-9]*\),.*/\1/p' | xargs
+    "$pumice" plan "configs/$config.json" --json --set sweep=null model_name_or_path=null "$init" eval=null "$@" 2>err |
+        tr '{' '\n' | sed -n 's/.*"available":[0-9]*,"rows":\([0-9]*\),.*/\1/p' | xargs
 }
 for volume in 10:1 40:4 160:16 640:64 2560:256 10000:1000; do
     each=${volume#*:}
@@ -79,21 +77,24 @@ for share in 0:0:4000 0.25:1000:3000 0.5:2000:2000 1:4000:0; do
     same "share of code" "$(echo "${share#*:}" | tr : ' ')" "$(counts code-share "stages.0.mix.code.share=${share%%:*}")"
 done
 says "a share without so many rows" 1 "asks for 9000 rows of source \"code\" (the share 1 of mix_rows), which has 8000" \
-    "$pumice" plan configs/code-share.json --set model_name_or_path=null "$init" stages.0.mix_rows=9000 stages.0.mix.code.share=1
+    "$pumice" plan configs/code-share.json --set sweep=null model_name_or_path=null "$init" stages.0.mix_rows=9000 stages.0.mix.code.share=1
 says "mix_rows without so many rows" 1 "is to draw 30000 rows (mix_rows), but its sources give 20042 at most" \
-    "$pumice" plan configs/growth.json --set model_name_or_path=null "$init" mix_rows=30000
+    "$pumice" plan configs/growth.json --set sweep=null model_name_or_path=null "$init" mix_rows=30000
+same "runs of a sweep" "6 3 4 15" "$(for c in growth growth-compositions code-share; do
+    "$pumice" sweep configs/$c.json --list --set model_name_or_path=null "$init" 2>err | wc -l
+done | xargs) $("$pumice" sweep configs/repeat.json --list 2>err | wc -l)"
 for run in 8192:1 512:16 128:64; do
-    steps=$("$pumice" plan configs/repeat.json --json --set "sources.text.max_rows=${run%:*}" "num_train_epochs=${run#*:}" 2>err |
+    steps=$("$pumice" plan configs/repeat.json --json --set sweep=null "sources.text.max_rows=${run%:*}" "num_train_epochs=${run#*:}" 2>err |
         sed -n 's/.*"steps":\([0-9]*\),.*/\1/p')
     same "steps of $run" 256 "$steps"
 done
 says "a metric that does not fit" 1 'eval sort: sort: none of its 100 rows can be scored; the first: '$work/$data/sort_valid.jsonl':1: it has no messages with "choices"' \
-    "$pumice" plan configs/growth.json --set model_name_or_path=null "$init" eval.sort.metric=choice
+    "$pumice" plan configs/growth.json --set sweep=null model_name_or_path=null "$init" eval.sort.metric=choice
 
 # ---- a run: a checkpoint and an evaluation each epoch
 few=$(for n in $names; do echo "eval.$n.max_rows=8"; done)
 # shellcheck disable=SC2086 # few is words
-check "a run" "$pumice" train configs/growth.json --set model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 \
+check "a run" "$pumice" train configs/growth.json --set sweep=null model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 \
     train_batch_size=16 save_strategy=epoch save_total_limit=0 $few
 same "checkpoints" "checkpoint-3 checkpoint-6 checkpoint-9" "$(cd runs/growth && echo checkpoint-*)"
 grep '"eval":' runs/growth/log.jsonl >evals || true
@@ -108,7 +109,7 @@ rates=$(sed -n 's/.*"learning_rate":\([^,]*\),.*/\1/p' runs/growth/log.jsonl | a
 same "rates" "0.001 0.0009 0.0008 0.0007 0.0006 0.0005 0.0004 0.0003 0.0002" "$rates"
 # shellcheck disable=SC2086 # few is words
 says "other abilities would draw other rows" 1 "have changed since the run began" "$pumice" train configs/growth.json --resume \
-    --set model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 train_batch_size=16 save_strategy=epoch \
+    --set sweep=null model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 train_batch_size=16 save_strategy=epoch \
     save_total_limit=0 $few sources.role.ability=letter
 says "a score with its chance" 0 '"chance":0.5' "$pumice" score --model runs/growth --data $data/logic_test.jsonl --max-rows 6 \
     --metric true_false --max-new-tokens 4 --chat-template none --json
