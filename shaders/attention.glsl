@@ -5,6 +5,7 @@
 // of the other side stream by in blocks of BLOCK and serve all lanes. Sums run over the streamed rows in order. What a
 // row may not see is selected away, never multiplied away: one document's numbers never meet another's.
 #include "lang.glsl"
+#include "attention_rows.glsl"
 #include "deal.glsl"
 
 layout(constant_id = 2) const uint HEAD_DIM = 64;
@@ -16,22 +17,9 @@ const uint D4 = HEAD_DIM / 4;
 const uint HELD = D4 / SPLIT;                // vec4s of a row that a lane holds: number i is vec4 i * SPLIT + PART
 const uint LOADS = (D4 + GROUP - 1) / GROUP; // of a lane for one dealt row
 
-#define LOWEST -1e30 // below every score
 #define LINES (GROUP / SPLIT) // rows of a workgroup
 #define LINE (DEAL != 0 ? gl_SubgroupInvocationID : LANE / SPLIT)
 #define PART (SPLIT > 1 ? LANE % SPLIT : 0)
-
-// Group i's row block of its head: from both ends in turn, for causal blocks differ in work and some drivers give each
-// thread one stretch of the groups.
-uint row_block(uint i, uint blocks)
-{
-    return (i & 1u) != 0u ? blocks - 1 - i / 2 : i / 2;
-}
-
-uint first_key(uint start, uint t, uint window)
-{
-    return window > 0 && t + 1 > window ? max(start, t + 1 - window) : start;
-}
 
 // A block of streamed rows: FETCH brings this lane's share (nothing without DEAL), SPREAD calls USE(i, x) for every vec4 i
 // that the lane holds, x[j] being the same vec4 of the row that begins at vec4 at[j]. With ADDRESSES all lanes read through
@@ -106,13 +94,4 @@ void whole(inout float x[BLOCK])
         x[j] = 0;
         for (uint i = 0; i < SPLIT; i++) x[j] += partial[partial_turn + j * GROUP + LINE * SPLIT + i];
     }
-}
-
-// What dropout leaves of the probability of key position s for the query (conversation, position) of head h: 0 or
-// 1 / (1 - p).
-float dropout_factor(uint conversation, uint position, uint s, uint h, uint layer)
-{
-    uint site = layer * 16 + 8 + 16 * 4096 * (h + 1);
-    uvec4 word = philox(uvec4(conversation, position, s / 4, site), uvec2(live.seed_low ^ live.step, live.seed_high));
-    return word[s % 4] >= uint(ceil(live.dropout * 4294967296.0)) ? 1 / (1 - live.dropout) : 0;
 }

@@ -72,7 +72,10 @@ shared uvec4 tiles[AB > C ? AB : C];
 uint live_k;                           // terms of a sum
 uint a_from[A_COPIES], b_from[B_COPIES]; // what each copied group adds to its operand's index, k aside, in groups
 uvec4 a_next[A_COPIES * A_WORDS], b_next[B_COPIES * B_WORDS];
-coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> sums[FRAGS_M * FRAGS_N];
+// Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M, j below FRAGS_N.
+#define SUMS coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
+#define EACH_N(DO, i) DO(i, 0) DO(i, 1) DO(i, 2) DO(i, 3)
+SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13;
 
 // Row and group, within the tile, of this lane's copy s. Lanes follow each other along rows; of turned pairs four do, then
 // they go on to the next two rows, whose words lie side by side in workgroup memory.
@@ -179,21 +182,26 @@ void place(uint k0)
         }
 }
 
+#define LOAD_B(i, j)                                                                                                   \
+    if (j < FRAGS_N)                                                                                                   \
+        coopMatLoad(b##j, tiles, B_TILE + (B_ACROSS ? k * B_STRIDE + (n + j * N) / 8 : (n + j * N) * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
+#define MULTIPLY(i, j)                                                                                                 \
+    if (j < FRAGS_N) sum##i##j = coopMatMulAdd(a, b##j, sum##i##j);
+#define MULTIPLY_ROW(i)                                                                                                \
+    if (i < FRAGS_M) {                                                                                                 \
+        uint m = (wave_m * FRAGS_M + i) * M;                                                                           \
+        coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a;                                                        \
+        coopMatLoad(a, tiles, A_ACROSS ? k * A_STRIDE + m / 8 : m * A_STRIDE + k / 8, A_STRIDE, A_LAYOUT);             \
+        EACH_N(MULTIPLY, i)                                                                                            \
+    }
 void multiply(uint wave_m, uint wave_n)
 {
     [[unroll]] for (uint q = 0; q < STEPS; q++) {
-        coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b[FRAGS_N];
-        [[unroll]] for (uint j = 0; j < FRAGS_N; j++) {
-            uint n = (wave_n * FRAGS_N + j) * N, k = q * K;
-            coopMatLoad(b[j], tiles, B_TILE + (B_ACROSS ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
-        }
-        [[unroll]] for (uint i = 0; i < FRAGS_M; i++) {
-            uint m = (wave_m * FRAGS_M + i) * M, k = q * K;
-            coopmat<HALF, gl_ScopeSubgroup, M, K, gl_MatrixUseA> a;
-            coopMatLoad(a, tiles, A_ACROSS ? k * A_STRIDE + m / 8 : m * A_STRIDE + k / 8, A_STRIDE, A_LAYOUT);
-            [[unroll]] for (uint j = 0; j < FRAGS_N; j++)
-                sums[i * FRAGS_N + j] = coopMatMulAdd(a, b[j], sums[i * FRAGS_N + j]);
-        }
+        coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b0, b1, b2, b3;
+        uint n = wave_n * FRAGS_N * N, k = q * K;
+        EACH_N(LOAD_B, 0)
+        MULTIPLY_ROW(0)
+        MULTIPLY_ROW(1)
     }
 }
 
@@ -206,6 +214,14 @@ void finish(uint m, uint column4, vec4 sum)
     if (ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0)) sum += LOAD4(c, 3, at);
     if (CUT_N) STORE4_CUT(c, 3, at, sum, 4 * column4, args.n);
     else STORE4(c, 3, at, sum);
+}
+
+void deliver(uint m, uint n4, uint rows, uint home)
+{
+    for (uint g = gl_SubgroupInvocationID; g < M * N / 4; g += gl_SubgroupSize) {
+        uint y = g / (N / 4), x = g % (N / 4);
+        if (m + y < rows && 4 * (n4 + x) < args.n) finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]));
+    }
 }
 
 void main()
@@ -222,8 +238,7 @@ void main()
         a_from[s] = from(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), row, rows, args.offset_a, args.lda);
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
         b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
-    [[unroll]] for (uint i = 0; i < FRAGS_M * FRAGS_N; i++)
-        sums[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
+    sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
 
     uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
     if (live_k > 0) fetch(0);
@@ -236,15 +251,13 @@ void main()
     }
 
     uint home = gl_SubgroupID * M * C_STRIDE;
-    [[unroll]] for (uint i = 0; i < FRAGS_M * FRAGS_N; i++) {
-        uint m = row + (wave_m * FRAGS_M + i / FRAGS_N) * M, n4 = (column + (wave_n * FRAGS_N + i % FRAGS_N) * N) / 4;
-        coopMatStore(sums[i], tiles, home, C_STRIDE, gl_CooperativeMatrixLayoutRowMajor);
-        subgroupBarrier(); // the fragment is there
-        for (uint g = gl_SubgroupInvocationID; g < M * N / 4; g += gl_SubgroupSize) {
-            uint y = g / (N / 4), x = g % (N / 4);
-            if (m + y < rows && 4 * (n4 + x) < args.n)
-                finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]));
-        }
-        subgroupBarrier(); // and read
+#define DELIVER(i, j)                                                                                                  \
+    if (i < FRAGS_M && j < FRAGS_N) {                                                                                  \
+        coopMatStore(sum##i##j, tiles, home, C_STRIDE, gl_CooperativeMatrixLayoutRowMajor);                            \
+        subgroupBarrier(); /* the fragment is there */                                                                 \
+        deliver(row + (wave_m * FRAGS_M + i) * M, (column + (wave_n * FRAGS_N + j) * N) / 4, rows, home);              \
+        subgroupBarrier(); /* and read */                                                                              \
     }
+    EACH_N(DELIVER, 0)
+    EACH_N(DELIVER, 1)
 }

@@ -14,6 +14,13 @@
 //   dP             (D + 3) u sum |dout v|
 //   dS             P ((b + 4 u) (|dP| + |delta|) + e(dP))
 //   dq, dk, dv     their terms' errors, and (n + 4) u of the sum of their sizes
+//
+// Where products multiply halves, numbers are rounded to them before: operands (unless they are given as halves hold them), P
+// with dropout's factor, and dS without the scale. h(x) is how far that moves x: 2^-10 |x| for fp16, whose direction of
+// rounding is the driver's (all of x below 2^-14, where a driver may flush), 2^-8 |x| for bf16, which is to nearest. A
+// product x y of operands is then off by h(x) |y| + |x| h(y) + h(x) h(y), which e(z) and the error of dP take in. In the
+// forward pass P is rounded as exp(z - a maximum so far), which is never less than exp(z - top), and then fades by at most 1:
+// h(exp(z - top) f), divided by the weight, bounds that.
 #include "reference_attention.h"
 #include "base.h"
 
@@ -22,6 +29,18 @@
 
 #define U 0x1p-23
 #define TINY 0x1p-100 // results flushed to zero
+
+static double rounding(const struct reference_attention *a, double x)
+{
+    if (a->halves == REFERENCE_F32) return 0;
+    if (a->halves == REFERENCE_BF16) return 0x1p-8 * fabs(x);
+    return fmax(0x1p-10 * fabs(x), fmin(fabs(x), 0x1p-14));
+}
+
+static double operand_rounding(const struct reference_attention *a, double x)
+{
+    return a->exact ? 0 : rounding(a, x);
+}
 
 static double factor_of(const struct reference_attention *a, int h, int t, int s)
 {
@@ -45,12 +64,24 @@ static double dot(const double *a, const double *b, int n, double *size)
     return sum;
 }
 
+// A product of rows, and how far off its f32 sum may be, for operands in halves too.
+static double product(const struct reference_attention *a, const double *x, const double *y, double *error)
+{
+    double size, off = 0, sum = dot(x, y, a->head_dim, &size);
+    for (int i = 0; i < a->head_dim && !a->exact; i++) {
+        double hx = operand_rounding(a, x[i]), hy = operand_rounding(a, y[i]);
+        off += fabs(x[i]) * hy + fabs(y[i]) * hx + hx * hy;
+    }
+    *error = (a->head_dim + 3) * U * (size + off) + off;
+    return sum;
+}
+
 // scale q k of (h, t, s), and how far off it may be.
 static double score(const struct reference_attention *a, int h, int t, int s, double *error)
 {
     int D = a->head_dim, g = h / (a->heads / a->kv_heads);
-    double size, z = dot(head_row(a->q, t, a->heads, h, D), head_row(a->k, s, a->kv_heads, g, D), D, &size);
-    *error = (D + 3) * U * fabs(a->scale) * size;
+    double z = product(a, head_row(a->q, t, a->heads, h, D), head_row(a->k, s, a->kv_heads, g, D), error);
+    *error *= fabs(a->scale);
     return a->scale * z;
 }
 
@@ -69,15 +100,17 @@ static void forward_row(
     *lse = top + log(sum);
     if (lse_bound) *lse_bound = weight + error + 0x1p-21 + 8 * U * (fabs(*lse) + range + 1);
     for (int d = 0; d < D; d++) {
-        double all = 0, size = 0;
+        double all = 0, size = 0, off = 0;
         for (int i = 0; i < n; i++) {
             int s = (int)a->first[t] + i;
-            double x = p[i] / sum * factor_of(a, h, t, s) * head_row(a->v, s, a->kv_heads, g, D)[d];
+            double f = factor_of(a, h, t, s), v = head_row(a->v, s, a->kv_heads, g, D)[d], x = p[i] / sum * f * v;
+            double hp = rounding(a, p[i] * f) / sum, hv = operand_rounding(a, v);
             all += x;
             size += fabs(x);
+            off += hp * fabs(v) + (hp + p[i] / sum * f) * hv;
         }
         out[d] = all;
-        if (out_bound) out_bound[d] = (2 * weight + (n + 8) * U) * size + TINY;
+        if (out_bound) out_bound[d] = (2 * weight + (n + 8) * U) * (size + off) + off + TINY;
     }
     free(p);
 }
@@ -106,11 +139,11 @@ void reference_attention_delta(
         }
 }
 
-// Adds x y to a sum: `error` is x's, `size` collects |x y| for the sum's own rounding.
-static void add(double *sum, double *bound, double x, double error, double y, double rounding)
+// Adds x y to a sum: the errors are theirs, `sums` the part of |x y| by which the sum itself is off.
+static void add(double *sum, double *bound, double x, double error, double y, double y_error, double sums)
 {
     *sum += x * y;
-    if (bound) *bound += (error + rounding * fabs(x)) * fabs(y);
+    if (bound) *bound += (error + sums * (fabs(x) + error)) * (fabs(y) + y_error) + fabs(x) * y_error;
 }
 
 void reference_attention_backward(const struct reference_attention_gradient *g, const double *dout, const double *lse,
@@ -132,20 +165,25 @@ void reference_attention_backward(const struct reference_attention_gradient *g, 
         for (int h = 0; h < a->heads; h++)
             for (uint32_t key = a->first[t]; key <= a->last[t]; key++) {
                 int s = (int)key;
-                double e, size, L = lse[h * a->rows + t], z = score(a, h, t, s, &e), f = factor_of(a, h, t, s);
+                double e, L = lse[h * a->rows + t], z = score(a, h, t, s, &e), f = factor_of(a, h, t, s);
                 double p = exp(z - L), part = e + U * (fabs(z) + fabs(L)) + (4 + 2 * fabs(z - L)) * U;
                 const double *q = head_row(a->q, t, a->heads, h, D), *k = head_row(a->k, s, a->kv_heads, h / per, D);
                 const double *v = head_row(a->v, s, a->kv_heads, h / per, D), *dy = head_row(dout, t, a->heads, h, D);
-                double dp = f * dot(dy, v, D, &size), dl = delta[h * a->rows + t], ds = p * (dp - dl);
-                double ds_error = p * ((part + 4 * U) * (fabs(dp) + fabs(dl)) + (D + 3) * U * f * size);
+                double dp_error, dp = f * product(a, dy, v, &dp_error), dl = delta[h * a->rows + t], ds = p * (dp - dl);
+                double ds_error = p * ((part + 4 * U) * (fabs(dp) + fabs(dl)) + f * dp_error);
+                double p_error = p * f * part;
+                if (a->halves != REFERENCE_F32) { // of what is rounded, with its own error
+                    ds_error += rounding(a, fabs(ds) + ds_error);
+                    p_error += rounding(a, p * f + p_error);
+                }
                 size_t q_at = (size_t)(q - a->q), k_at = (size_t)(k - a->k);
                 for (int d = 0; d < D; d++) {
                     size_t i = q_at + (size_t)d, j = k_at + (size_t)d;
                     add(&g->dq[i], g->dq_bound ? &g->dq_bound[i] : NULL, ds * a->scale, ds_error * fabs(a->scale), k[d],
-                        few);
+                        operand_rounding(a, k[d]), few);
                     add(&g->dk[j], g->dk_bound ? &g->dk_bound[j] : NULL, ds * a->scale, ds_error * fabs(a->scale), q[d],
-                        many);
-                    add(&g->dv[j], g->dv_bound ? &g->dv_bound[j] : NULL, p * f, p * f * part, dy[d], many);
+                        operand_rounding(a, q[d]), many);
+                    add(&g->dv[j], g->dv_bound ? &g->dv_bound[j] : NULL, p * f, p_error, dy[d], operand_rounding(a, dy[d]), many);
                 }
             }
 }

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// What products multiply: f32, or numbers rounded to 16 bits first; sums are f32.
+enum reference_halves { REFERENCE_F32, REFERENCE_FP16, REFERENCE_BF16 };
+
 // Dense matrices: q, out, dout, dq [rows, heads D]; k, v, dk, dv [keys, kv_heads D]; lse, delta [heads, rows]. Query t
 // sees the keys first[t] .. last[t]. factor [heads, rows, keys]: what dropout multiplies a probability by; NULL: 1.
 struct reference_attention {
@@ -16,6 +19,8 @@ struct reference_attention {
     const uint32_t *first, *last;
     const double *factor;
     const double *q, *k, *v;
+    enum reference_halves halves;
+    bool exact; // q, k, v and dout are given as the halves hold them
 };
 
 // Bounds, where not NULL, have the shape of their results: see reference_attention.c.

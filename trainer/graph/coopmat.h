@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// coopmat.h: which matrix units a device has for products, and the tiles of matmul_coopmat_* (matmul_coopmat.glsl) that
-// suit a device and a shape. Pure C; a part of the table of variants.h.
+// coopmat.h: which matrix units a device has for products, and the tiles of matmul_coopmat_* (matmul_coopmat.glsl) and of
+// attention_*_coopmat_* (attention_coopmat.glsl) that suit a device and a shape. Pure C; a part of the table of variants.h.
 #ifndef PUMICE_COOPMAT_H
 #define PUMICE_COOPMAT_H
 
@@ -20,5 +20,11 @@ const char *products_name(enum products products); // "f32", "fp16", "bf16"
 // devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.
 #define COOPMAT_VARIANTS 10
 int coopmat_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
+
+// Attention's forward pass, dQ or dK and dV on the matrix unit of limits->products: sets a call's kernel, workgroup and
+// subgroup size, constants from id 4 on, grid and `why`, and returns NULL. Else it leaves the call alone and returns why not: ""
+// where products are in f32, or in a few words. The three kernels go together: all of them use matrix units or none.
+const char *attention_units(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
+    uint32_t kv_heads, uint32_t head_dim);
 
 #endif

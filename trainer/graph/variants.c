@@ -179,6 +179,9 @@ static uint32_t attention_split(uint32_t head_dim, uint32_t group, uint32_t most
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
+    bool streams = kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV;
+    const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
+    if (!without) return;
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
     uint32_t split = deal ? 1 : attention_split(head_dim, group, kind == ATTENTION_DKV ? 2 : 4);
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
@@ -193,6 +196,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     if (wide) c->kernel = wide_names[kind];
     c->constants[0] = group;
     c->why = kind == ATTENTION_DELTA ? NULL
+             : without[0]            ? without
              : wide                  ? "software: streamed rows through addresses"
              : deal                  ? "software: dealt rows"
              : split > 1             ? "lanes share a row, so that it fits in registers"

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//
+// attention_forward on matrix units that multiply fp16.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "half_fp16.glsl"
+#include "attention_forward_coopmat.glsl"

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT
+//
+// attention_run.c: the attention kernels on the device against double precision, in any form.
+#include "attention_run.h"
+#include "reference.h"
+
+static const uint32_t seed[2] = {17, 99}, step = 5;
+#define LAYER 3
+#define GAP 8 // columns between and beside the parts of qkv
+
+double *attention_doubles(size_t count)
+{
+    double *x = malloc(count * sizeof *x);
+    if (!x) abort();
+    return x;
+}
+
+static double *dense(const struct attention_case *s, size_t count, double amplitude, bool bf16, uint64_t *random)
+{
+    double *x = attention_doubles(count);
+    for (size_t i = 0; i < count; i++) {
+        float value = (float)(amplitude * test_uniform(random));
+        if (s->exact) value = reference_bf16(roundf(value * 256) / 256);
+        x[i] = bf16 ? reference_bf16(value) : value;
+    }
+    return x;
+}
+
+static double *dropout_factors(const struct attention_state *x)
+{
+    double *factor = attention_doubles((size_t)x->s.heads * x->rows * x->rows);
+    for (uint32_t h = 0; h < x->s.heads; h++)
+        for (uint32_t t = 0; t < x->rows; t++)
+            for (uint32_t s = 0; s < x->rows; s++) {
+                bool keep = reference_dropout_keeps(x->conversation[t], x->positions[t], x->positions[s],
+                    LAYER * 16 + 8 + 16 * 4096 * (h + 1), seed, step, (float)x->s.dropout);
+                factor[((size_t)h * x->rows + t) * x->rows + s] = keep ? 1 / (1 - (double)(float)x->s.dropout) : 0;
+            }
+    return factor;
+}
+
+void attention_state_make(struct attention_state *x, const struct attention_case *s)
+{
+    uint64_t random = s->heads + s->head_dim + s->window;
+    *x = (struct attention_state){.s = *s};
+    for (int d = 0; s->lengths[d]; d++)
+        for (int i = 0; i < s->lengths[d]; i++) {
+            uint32_t t = x->rows++;
+            x->starts[t] = t - (uint32_t)i;
+            x->ends[t] = x->starts[t] + (uint32_t)s->lengths[d];
+            x->positions[t] = (uint32_t)i;
+            x->conversation[t] = 40 + (uint32_t)d;
+            x->poisoned[t] = d == s->poisoned;
+            x->last[t] = t;
+            x->first[t] = s->window && (uint32_t)i + 1 > s->window ? t + 1 - s->window : x->starts[t];
+        }
+    x->T = x->rows + s->spare;
+    uint32_t D = s->head_dim, rows = x->rows;
+    x->q = dense(s, (size_t)rows * s->heads * D, 3, s->store & 1, &random);
+    x->k = dense(s, (size_t)rows * s->kv_heads * D, 2, s->store & 1, &random);
+    x->v = dense(s, (size_t)rows * s->kv_heads * D, 1, s->store & 1, &random);
+    x->dout = dense(s, (size_t)rows * s->heads * D, 1, s->store & 2, &random);
+    for (uint32_t c = 0; c < s->kv_heads * D && s->lost; c += D) x->v[s->lost * s->kv_heads * D + c + D / 2] = 7e4;
+    x->out = attention_doubles((size_t)rows * s->heads * D);
+    x->lse = attention_doubles((size_t)s->heads * rows);
+    x->delta = attention_doubles((size_t)s->heads * rows);
+    x->factor = s->dropout > 0 ? dropout_factors(x) : NULL;
+    x->a = (struct reference_attention){(int)rows, (int)rows, (int)s->heads, (int)s->kv_heads, (int)D, (double)s->scale,
+        x->first, x->last, x->factor, x->q, x->k, x->v, .halves = s->halves, .exact = s->exact};
+}
+
+void attention_state_free(struct attention_state *x)
+{
+    double *all[] = {x->q, x->k, x->v, x->dout, x->out, x->lse, x->delta, x->factor};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+// ---- bindings ------------------------------------------------------------------------------------------------------
+
+// qkv and dqkv hold V, Q and K in this order, with gaps.
+static struct attention_args arguments(const struct attention_state *x)
+{
+    uint32_t q = x->s.heads * x->s.head_dim, kv = x->s.kv_heads * x->s.head_dim;
+    return (struct attention_args){.rows = x->T,
+        .heads = x->s.heads,
+        .kv_heads = x->s.kv_heads,
+        .offset_v = GAP,
+        .offset_q = 2 * GAP + kv,
+        .offset_k = 3 * GAP + kv + q,
+        .window = x->s.window,
+        .layer = LAYER,
+        .scale = x->s.scale};
+}
+
+static uint32_t qkv_columns(const struct attention_state *x)
+{
+    return 4 * GAP + (x->s.heads + 2 * x->s.kv_heads) * x->s.head_dim;
+}
+
+// Puts dense [rows, columns] into columns from `offset` on; poisoned rows stay the pattern, a NaN.
+static void put(const struct attention_state *x, struct field *f, uint32_t offset, const double *from, uint32_t columns)
+{
+    for (uint32_t t = 0; t < x->rows; t++)
+        for (uint32_t c = 0; c < columns && !x->poisoned[t]; c++) field_set(f, t, offset + c, from[t * columns + c]);
+}
+
+static void want(const struct attention_state *x, struct field *f, uint32_t offset, const double *result, const double *bound,
+    uint32_t columns)
+{
+    for (uint32_t t = 0; t < x->rows; t++)
+        for (uint32_t c = 0; c < columns; c++)
+            field_want(f, t, offset + c, result[t * columns + c], x->poisoned[t] ? NON_FINITE : bound[t * columns + c]);
+}
+
+static struct field *words(const struct attention_state *x, struct run *r, const uint32_t *from)
+{
+    struct field *f = run_words(r, x->T);
+    for (uint32_t t = 0; t < x->rows; t++) field_set(f, t, 0, from[t]);
+    return f;
+}
+
+// [heads, T] of f32.
+static struct field *by_head(const struct attention_state *x, struct run *r, double *values)
+{
+    struct field *f = run_floats(r, x->s.heads * x->T);
+    for (uint32_t h = 0; h < x->s.heads && values; h++)
+        for (uint32_t t = 0; t < x->rows; t++) {
+            double *value = &values[h * x->rows + t];
+            if (!x->poisoned[t]) *value = field_set(f, h * x->T + t, 0, *value);
+        }
+    return f;
+}
+
+static void begin(struct run *r, const char *kernel, const struct attention_state *x, uint32_t store)
+{
+    run_begin(r, kernel, store);
+    run_constant(r, x->s.head_dim);
+    run_constant(r, x->s.dropout > 0);
+    r->live.tokens = x->rows;
+    r->live.dropout = (float)x->s.dropout;
+    r->live.seed_low = seed[0], r->live.seed_high = seed[1], r->live.step = step;
+}
+
+static void begin_form(struct run *r, const struct attention_form *form, const struct attention_state *x, uint32_t store)
+{
+    begin(r, form->kernel, x, store);
+    r->constants[0] = form->group;
+    r->subgroup = form->subgroup;
+    for (uint32_t i = 0; i < form->constant_count; i++) run_constant(r, form->constants[i]);
+}
+
+// The last arguments, from the bindings that are there now.
+static void finish(struct run *r, const struct attention_state *x, const struct field *qkv, const struct field *out)
+{
+    struct attention_args args = arguments(x);
+    args.ld_qkv = qkv ? qkv->ld : 8;
+    args.ld_out = out->ld;
+    args.ld_lse = x->T;
+    run_args(r, &args, sizeof args);
+}
+
+// Runs with one group more than the work has.
+static void check(struct run *r, const struct attention_state *x, const struct attention_form *form, uint32_t heads)
+{
+    run_check(r, (x->T + form->rows - 1) / form->rows * heads + 1);
+}
+
+// Does query t see the row of values that fp16 cannot hold?
+static bool lost(const struct attention_state *x, uint32_t t)
+{
+    return x->s.lost && x->first[t] <= x->s.lost && x->s.lost <= t;
+}
+
+// ---- the kernels ---------------------------------------------------------------------------------------------------
+
+void attention_run_forward(struct attention_state *x, const struct attention_form *form)
+{
+    uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
+    size_t count = (size_t)x->rows * H * D;
+    double *out_bound = attention_doubles(count), *lse_bound = attention_doubles((size_t)H * x->rows);
+    reference_attention(x->out, x->lse, out_bound, lse_bound, &x->a);
+    struct run r;
+    begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2);
+    words(x, &r, x->starts);
+    struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *out = run_tensor(&r, x->T, H * D);
+    struct field *lse = by_head(x, &r, NULL);
+    words(x, &r, x->conversation);
+    words(x, &r, x->positions);
+    finish(&r, x, qkv, out);
+    struct attention_args args = arguments(x);
+    put(x, qkv, args.offset_q, x->q, H * D);
+    put(x, qkv, args.offset_k, x->k, G * D);
+    put(x, qkv, args.offset_v, x->v, G * D);
+    want(x, out, 0, x->out, out_bound, H * D);
+    for (uint32_t t = 0; t < x->rows; t++)
+        for (uint32_t c = 0; c < H * D && lost(x, t); c++) field_want(out, t, c, NAN, NON_FINITE);
+    for (uint32_t h = 0; h < H; h++)
+        for (uint32_t t = 0; t < x->rows; t++)
+            field_want(lse, h * x->T + t, 0, x->lse[h * x->rows + t],
+                x->poisoned[t] || lost(x, t) ? NON_FINITE : lse_bound[h * x->rows + t]);
+    check(&r, x, form, H);
+    for (size_t i = 0; i < count; i++) x->out[i] = x->s.store & 2 ? reference_bf16((float)x->out[i]) : (float)x->out[i];
+    free(out_bound);
+    free(lse_bound);
+}
+
+void attention_run_delta(struct attention_state *x)
+{
+    uint32_t D = x->s.head_dim, H = x->s.heads;
+    double *bound = attention_doubles((size_t)H * x->rows);
+    reference_attention_delta(x->delta, bound, x->out, x->dout, (int)x->rows, (int)H, (int)D);
+    struct run r;
+    begin(&r, "attention_delta", x, x->s.store & 2 ? 6 : 0);
+    struct field *out = run_tensor(&r, x->T, H * D), *dout = run_tensor(&r, x->T, H * D);
+    dout->ld = out->ld; // one ld_out serves both
+    struct field *result = by_head(x, &r, NULL);
+    finish(&r, x, NULL, out);
+    put(x, out, 0, x->out, H * D);
+    put(x, dout, 0, x->dout, H * D);
+    for (uint32_t h = 0; h < H; h++)
+        for (uint32_t t = 0; t < x->rows; t++)
+            field_want(result, h * x->T + t, 0, x->delta[h * x->rows + t],
+                x->poisoned[t] ? NON_FINITE : bound[h * x->rows + t]);
+    run_check(&r, (x->T * H + run_group - 1) / run_group + 1);
+    free(bound);
+}
+
+void attention_run_backward(struct attention_state *x, const struct attention_form *form, bool keys)
+{
+    uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
+    size_t q_count = (size_t)x->rows * H * D, k_count = (size_t)x->rows * G * D;
+    struct run r;
+    begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
+    words(x, &r, keys ? x->ends : x->starts);
+    struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *dout = run_tensor(&r, x->T, H * D);
+    by_head(x, &r, x->lse);
+    by_head(x, &r, x->delta);
+    struct field *dqkv = run_tensor(&r, x->T, qkv_columns(x));
+    dqkv->ld = qkv->ld;
+    words(x, &r, x->conversation);
+    words(x, &r, x->positions);
+    finish(&r, x, qkv, dout);
+    struct attention_args args = arguments(x);
+    put(x, qkv, args.offset_q, x->q, H * D);
+    put(x, qkv, args.offset_k, x->k, G * D);
+    put(x, qkv, args.offset_v, x->v, G * D);
+    put(x, dout, 0, x->dout, H * D);
+    for (uint32_t t = 0; t < x->T; t++) // what the kernel must leave alone
+        for (uint32_t c = 0; c < dqkv->columns; c++) field_set(dqkv, t, c, 7);
+    struct reference_attention_gradient g = {attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count),
+        attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count)};
+    reference_attention_backward(&g, x->dout, x->lse, x->delta, &x->a);
+    if (keys) {
+        want(x, dqkv, args.offset_k, g.dk, g.dk_bound, G * D);
+        want(x, dqkv, args.offset_v, g.dv, g.dv_bound, G * D);
+    } else {
+        want(x, dqkv, args.offset_q, g.dq, g.dq_bound, H * D);
+    }
+    check(&r, x, form, keys ? G : H);
+    double *all[] = {g.dq, g.dk, g.dv, g.dq_bound, g.dk_bound, g.dv_bound};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
