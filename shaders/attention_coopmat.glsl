@@ -115,15 +115,13 @@ uvec4 finite(uvec4 v)
 #define SCORE(s, x, own, other)                                                                                        \
     EACH3(SCORE_STEP, s, x, other)                                                                                     \
     if (HOLD == 0)                                                                                                     \
-        [[dont_unroll]] for (uint q = 0; q < STEPS; q += 4) /* four at a time: more take more registers than there are */  \
-            [[unroll]] for (uint i = 0; i < 4; i++)                                                                    \
-                if (STEPS % 4 == 0 || q + i < STEPS) {                                                                 \
-                    A_FRAG a;                                                                                          \
-                    B_FRAG b;                                                                                          \
-                    coopMatLoad(a, tiles, (own) + WAVE_M * M * D_STRIDE + (q + i) * K / 8, D_STRIDE, ROW_MAJOR);       \
-                    coopMatLoad(b, tiles, (other) + (q + i) * K / 8, D_STRIDE, COLUMN_MAJOR);                          \
-                    s = coopMatMulAdd(a, b, s);                                                                        \
-                }
+        for (uint q = 0; q < STEPS; q++) {                                                                             \
+            A_FRAG a;                                                                                                  \
+            B_FRAG b;                                                                                                  \
+            coopMatLoad(a, tiles, (own) + WAVE_M * M * D_STRIDE + q * K / 8, D_STRIDE, ROW_MAJOR);                     \
+            coopMatLoad(b, tiles, (other) + q * K / 8, D_STRIDE, COLUMN_MAJOR);                                        \
+            s = coopMatMulAdd(a, b, s);                                                                                \
+        }
 
 // Sums j of a subgroup are those of fragment WAVE_N + WAVES_N j of the head's columns.
 #define HAS(j) (j < FRAGS_D && (COLUMNS % WAVES_N == 0 || WAVE_N + WAVES_N * j < COLUMNS))

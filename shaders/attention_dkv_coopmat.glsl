@@ -90,7 +90,7 @@ void main()
     while (h < (g + 1) * heads) {
         uint next_t = t + BLOCK < end ? t + BLOCK : row, next_h = t + BLOCK < end ? h : h + 1;
         barrier(); // the queries are there; the turned ones before them, and what they were multiplied with, are read
-        for (uint c = 0; c < BLOCK; c += WAVES_N * N) {
+        [[dont_unroll]] for (uint c = 0; c < BLOCK; c += WAVES_N * N) {
             uint column = c + WAVE_N * N;
             if (column < BLOCK) {
                 SUMS score = SUMS(0.0), dp = SUMS(0.0);

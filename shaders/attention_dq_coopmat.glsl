@@ -70,7 +70,7 @@ void main()
     PLACE(V_AT, BLOCK, qkv, 2, s, last, args.ld_qkv, args.offset_v + kv)
     for (; s <= last; s += BLOCK) {
         barrier(); // keys and values are there; the turned keys before them, and what they were multiplied with, are read
-        for (uint c = 0; c < BLOCK; c += WAVES_N * N) {
+        [[dont_unroll]] for (uint c = 0; c < BLOCK; c += WAVES_N * N) {
             uint column = c + WAVE_N * N;
             if (column < BLOCK) {
                 SUMS score = SUMS(0.0), dp = SUMS(0.0);

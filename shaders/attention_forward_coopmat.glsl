@@ -124,7 +124,7 @@ void main()
     for (; s <= last; s += BLOCK) {
         block++;
         barrier(); // the keys are there; the values before them, and their weights, are read
-        for (uint column = WAVE_N * N; column < BLOCK; column += WAVES_N * N) {
+        [[dont_unroll]] for (uint column = WAVE_N * N; column < BLOCK; column += WAVES_N * N) {
             SUMS score = SUMS(0.0);
             SCORE(score, q, 0, K_AT + column * D_STRIDE)
             coopMatStore(score, tiles, S_AT + WAVE_M * M * S_STRIDE + column / 4, S_STRIDE, ROW_MAJOR);
