@@ -21,6 +21,7 @@
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_shader_subgroup_basic : require
 #include "lang.glsl"
+#include "half.glsl"
 #include "attention_rows.glsl"
 
 layout(constant_id = 2) const uint HEAD_DIM = 64; // a multiple of N and of K
@@ -58,16 +59,6 @@ const uint TILE = BLOCK * D_STRIDE, TURNED = HEAD_DIM * T_STRIDE, HALVES = ROWS 
 
 // ---- to workgroup memory ---------------------------------------------------------------------------------------------
 
-uvec4 halves_of(uvec4 bf16)
-{
-    return HALF_IS_BF16 ? bf16 : uvec4(half_pack(bf16_unpack(bf16.xy)), half_pack(bf16_unpack(bf16.zw)));
-}
-
-uvec4 halves_of(uvec4 low, uvec4 high)
-{
-    return uvec4(half_pack(uintBitsToFloat(low)), half_pack(uintBitsToFloat(high)));
-}
-
 // What is not finite becomes 0.
 uvec4 finite(uvec4 v)
 {
@@ -76,7 +67,7 @@ uvec4 finite(uvec4 v)
 }
 
 // Eight elements, from element i on, of a tensor that is bound as uvec4s.
-#define EIGHT(name, b, i) (IS_BF16(b) ? halves_of(name[(i) / 8]) : halves_of(name[(i) / 4], name[(i) / 4 + 1]))
+#define EIGHT(name, b, i) (IS_BF16(b) ? half_of(name[(i) / 8], uvec4(0), true) : half_of(name[(i) / 4], name[(i) / 4 + 1], false))
 
 // `count` rows from row `first` on, none beyond `last`, of which `offset` is the first column.
 #define PLACE(tile, count, name, b, first, last, ld, offset)                                                           \

@@ -15,6 +15,7 @@
 #extension GL_KHR_cooperative_matrix : require
 #extension GL_KHR_shader_subgroup_basic : require
 #include "lang.glsl"
+#include "half.glsl"
 
 layout(constant_id = 2) const uint LAYOUT = LAYOUT_NT;
 layout(constant_id = 3) const uint LIVE_M = LIVE_NONE;
@@ -125,13 +126,6 @@ void fetch(uint k0)
         }
 }
 
-uvec4 half_of(uvec4 low, uvec4 high, bool bf16)
-{
-    if (bf16 && HALF_IS_BF16) return low;
-    if (bf16) return uvec4(half_pack(bf16_unpack(low.xy)), half_pack(bf16_unpack(low.zw)));
-    return uvec4(half_pack(uintBitsToFloat(low)), half_pack(uintBitsToFloat(high)));
-}
-
 // Takes out what lies at or beyond the last term (padding may hold anything; it is selected away).
 uvec4 cut(bool by_k, uvec4 v, uint k)
 {
@@ -183,10 +177,8 @@ void place(uint k0)
 }
 
 #define LOAD_B(i, j)                                                                                                   \
-    if (j < FRAGS_N)                                                                                                   \
-        coopMatLoad(b##j, tiles, B_TILE + (B_ACROSS ? k * B_STRIDE + (n + j * N) / 8 : (n + j * N) * B_STRIDE + k / 8), B_STRIDE, B_LAYOUT);
-#define MULTIPLY(i, j)                                                                                                 \
-    if (j < FRAGS_N) sum##i##j = coopMatMulAdd(a, b##j, sum##i##j);
+    if (j < FRAGS_N) coopMatLoad(b##j, tiles, B_TILE + (B_ACROSS ? b_at + j * N / 8 : b_at + j * N * B_STRIDE), B_STRIDE, B_LAYOUT);
+#define MULTIPLY(i, j) if (j < FRAGS_N) sum##i##j = coopMatMulAdd(a, b##j, sum##i##j);
 #define MULTIPLY_ROW(i)                                                                                                \
     if (i < FRAGS_M) {                                                                                                 \
         uint m = (wave_m * FRAGS_M + i) * M;                                                                           \
@@ -198,10 +190,8 @@ void multiply(uint wave_m, uint wave_n)
 {
     [[unroll]] for (uint q = 0; q < STEPS; q++) {
         coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b0, b1, b2, b3;
-        uint n = wave_n * FRAGS_N * N, k = q * K;
-        EACH_N(LOAD_B, 0)
-        MULTIPLY_ROW(0)
-        MULTIPLY_ROW(1)
+        uint n = wave_n * FRAGS_N * N, k = q * K, b_at = B_ACROSS ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8;
+        EACH_N(LOAD_B, 0) MULTIPLY_ROW(0) MULTIPLY_ROW(1)
     }
 }
 
@@ -232,7 +222,6 @@ void main()
     uint high = min(BAND, tiles_m - min(band, tiles_m - 1));
     uint row = (band + inside % high) * TILE_M, column = inside / high * TILE_N;
     if (row >= rows || column >= args.n) return;
-
     live_k = live_rows(LIVE_K, args.k, args.first_row);
     [[unroll]] for (uint s = 0; s < A_COPIES; s++)
         a_from[s] = from(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), row, rows, args.offset_a, args.lda);
@@ -249,7 +238,6 @@ void main()
         multiply(wave_m, wave_n);
         barrier(); // and read by all
     }
-
     uint home = gl_SubgroupID * M * C_STRIDE;
 #define DELIVER(i, j)                                                                                                  \
     if (i < FRAGS_M && j < FRAGS_N) {                                                                                  \
@@ -258,6 +246,5 @@ void main()
         deliver(row + (wave_m * FRAGS_M + i) * M, (column + (wave_n * FRAGS_N + j) * N) / 4, rows, home);              \
         subgroupBarrier(); /* and read */                                                                              \
     }
-    EACH_N(DELIVER, 0)
-    EACH_N(DELIVER, 1)
+    EACH_N(DELIVER, 0) EACH_N(DELIVER, 1)
 }
