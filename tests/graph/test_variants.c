@@ -134,6 +134,53 @@ static void test_matrix_units(void)
     }
 }
 
+// Attention on matrix units of the shapes there are: tiles that the kernels can work with, for all three or for none.
+static void test_attention(void)
+{
+    static const struct {
+        uint32_t lanes, m, n, k;
+    } units[] = {{32, 16, 16, 16}, {16, 8, 16, 16}, {8, 8, 8, 16}, {8, 8, 8, 8}};
+    static const uint32_t heads[] = {32, 64, 80, 96, 128, 256, 72};
+    static const char *const names[] = {[ATTENTION_FORWARD] = "attention_forward", [ATTENTION_DQ] = "attention_dq",
+        [ATTENTION_DKV] = "attention_dkv"};
+    for (size_t u = 0; u < sizeof units / sizeof *units; u++)
+        for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+            struct gpu_info info = device(GPU_DISCRETE, units[u].lanes, 49152, 1024);
+            info.subgroup_control = true;
+            info.matrix_count = 1;
+            info.matrices[0] = (struct gpu_matrix){units[u].m, units[u].n, units[u].k, GPU_BF16, GPU_F32};
+            struct limits limits = limits_of(&info);
+            bool divides = heads[i] % units[u].n == 0 && heads[i] % units[u].k == 0;
+            int used = 0;
+            for (enum attention_kernel kind = ATTENTION_FORWARD; kind <= ATTENTION_DKV; kind++) {
+                if (kind == ATTENTION_DELTA) continue;
+                struct call c = {.kernel = names[kind], .constants = {0, 0, heads[i], 0}, .constant_count = 4};
+                limits.products = PRODUCTS_F32;
+                attention_variant(&limits, &c, kind, 1000, 6, 2, heads[i]);
+                CHECK_STRING(c.kernel, names[kind]);
+                c.constant_count = 4;
+                limits.products = PRODUCTS_BF16;
+                attention_variant(&limits, &c, kind, 1000, 6, 2, heads[i]);
+                if (strcmp(c.kernel, names[kind]) == 0) {
+                    CHECK_STRING(c.why, divides ? "tiles for matrix units do not fit the device" :
+                                                  "the matrix units' shape does not divide the head");
+                    continue;
+                }
+                const uint32_t *x = &c.constants[4];
+                uint32_t columns = heads[i] / x[1], rows = x[0] * x[3];
+                CHECK(divides && strstr(c.kernel, "_coopmat_bf16") && c.subgroup == units[u].lanes);
+                CHECK(c.constants[0] == units[u].lanes * x[3] * x[4] && c.constants[0] <= 256 && c.constant_count == 12);
+                CHECK(x[5] % x[1] == 0 && x[5] % x[2] == 0 && (columns + x[4] - 1) / x[4] <= 8);
+                CHECK(!x[6] || heads[i] / x[2] <= 8);
+                CHECK(c.constants[0] >= rows && x[5] % 8 == 0);
+                CHECK(c.groups_x * c.groups_y >= (1000 + rows - 1) / rows * (kind == ATTENTION_DKV ? 2 : 6));
+                used++;
+            }
+            CHECK_SAY(used == 0 || used == 3, "%d of three kernels, head size %u", used, heads[i]);
+            CHECK_SAY(used == 3 || !divides || heads[i] == 256, "head size %u", heads[i]);
+        }
+}
+
 // Tiles in shared memory: they fit memory and registers, cover C, and every part of a split has terms.
 static void test_tiles(void)
 {
@@ -178,6 +225,7 @@ int main(void)
     test_tiles();
     test_candidates();
     test_matrix_units();
+    test_attention();
     test_choices();
     return test_end();
 }
