@@ -104,8 +104,8 @@ static void put(const struct attention_state *x, struct field *f, uint32_t offse
         for (uint32_t c = 0; c < columns && !x->poisoned[t]; c++) field_set(f, t, offset + c, from[t * columns + c]);
 }
 
-static void want(const struct attention_state *x, struct field *f, uint32_t offset, const double *result, const double *bound,
-    uint32_t columns)
+static void want(const struct attention_state *x, struct field *f, uint32_t offset, const double *result,
+    const double *bound, uint32_t columns)
 {
     for (uint32_t t = 0; t < x->rows; t++)
         for (uint32_t c = 0; c < columns; c++)
@@ -141,7 +141,8 @@ static void begin(struct run *r, const char *kernel, const struct attention_stat
     r->live.seed_low = seed[0], r->live.seed_high = seed[1], r->live.step = step;
 }
 
-static void begin_form(struct run *r, const struct attention_form *form, const struct attention_state *x, uint32_t store)
+static void begin_form(
+    struct run *r, const struct attention_form *form, const struct attention_state *x, uint32_t store)
 {
     begin(r, form->kernel, x, store);
     r->constants[0] = form->group;
@@ -247,8 +248,8 @@ void attention_run_backward(struct attention_state *x, const struct attention_fo
     put(x, dout, 0, x->dout, H * D);
     for (uint32_t t = 0; t < x->T; t++) // what the kernel must leave alone
         for (uint32_t c = 0; c < dqkv->columns; c++) field_set(dqkv, t, c, 7);
-    struct reference_attention_gradient g = {attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count),
-        attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count)};
+    struct reference_attention_gradient g = {attention_doubles(q_count), attention_doubles(k_count),
+        attention_doubles(k_count), attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count)};
     reference_attention_backward(&g, x->dout, x->lse, x->delta, &x->a);
     if (keys) {
         want(x, dqkv, args.offset_k, g.dk, g.dk_bound, G * D);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// attention_run.h: the attention kernels of training on the device against double precision, in any form (scalar, wide, on
-// matrix units): documents side by side, some of them NaNs that no other may notice. Bounds: reference_attention.c.
+// attention_run.h: the attention kernels of training on the device against double precision, in any form (scalar, wide,
+// on matrix units): documents side by side, some of them NaNs that no other may notice. Bounds: reference_attention.c.
 #ifndef PUMICE_ATTENTION_RUN_H
 #define PUMICE_ATTENTION_RUN_H
 
@@ -14,9 +14,9 @@ struct attention_case {
     uint32_t heads, kv_heads, head_dim, window;
     uint32_t store; // bf16: 1 qkv, 2 out and dout, 4 dqkv
     double dropout;
-    int lengths[8];  // of the documents, ended by 0
-    int poisoned;    // the document of NaNs, or -1
-    uint32_t spare;  // rows of the budget beyond the live ones
+    int lengths[8]; // of the documents, ended by 0
+    int poisoned;   // the document of NaNs, or -1
+    uint32_t spare; // rows of the budget beyond the live ones
     float scale;
     enum reference_halves halves; // what products multiply
     bool exact;                   // all numbers are such that fp16 and bf16 hold them

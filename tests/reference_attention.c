@@ -15,12 +15,12 @@
 //   dS             P ((b + 4 u) (|dP| + |delta|) + e(dP))
 //   dq, dk, dv     their terms' errors, and (n + 4) u of the sum of their sizes
 //
-// Where products multiply halves, numbers are rounded to them before: operands (unless they are given as halves hold them), P
-// with dropout's factor, and dS without the scale. h(x) is how far that moves x: 2^-10 |x| for fp16, whose direction of
-// rounding is the driver's (all of x below 2^-14, where a driver may flush), 2^-8 |x| for bf16, which is to nearest. A
-// product x y of operands is then off by h(x) |y| + |x| h(y) + h(x) h(y), which e(z) and the error of dP take in. In the
-// forward pass P is rounded as exp(z - a maximum so far), which is never less than exp(z - top), and then fades by at most 1:
-// h(exp(z - top) f), divided by the weight, bounds that.
+// Where products multiply halves, numbers are rounded to them before: operands (unless they are given as halves hold
+// them), P with dropout's factor, and dS without the scale. h(x) is how far that moves x: 2^-10 |x| for fp16, whose
+// direction of rounding is the driver's (all of x below 2^-14, where a driver may flush), 2^-8 |x| for bf16, which is
+// to nearest. A product x y of operands is then off by h(x) |y| + |x| h(y) + h(x) h(y), which e(z) and the error of dP
+// take in. In the forward pass P is rounded as exp(z - a maximum so far), which is never less than exp(z - top), and
+// then fades by at most 1: h(exp(z - top) f), divided by the weight, bounds that.
 #include "reference_attention.h"
 #include "base.h"
 
@@ -183,7 +183,8 @@ void reference_attention_backward(const struct reference_attention_gradient *g, 
                         operand_rounding(a, k[d]), few);
                     add(&g->dk[j], g->dk_bound ? &g->dk_bound[j] : NULL, ds * a->scale, ds_error * fabs(a->scale), q[d],
                         operand_rounding(a, q[d]), many);
-                    add(&g->dv[j], g->dv_bound ? &g->dv_bound[j] : NULL, p * f, p_error, dy[d], operand_rounding(a, dy[d]), many);
+                    add(&g->dv[j], g->dv_bound ? &g->dv_bound[j] : NULL, p * f, p_error, dy[d],
+                        operand_rounding(a, dy[d]), many);
                 }
             }
 }

@@ -18,11 +18,17 @@ static void run_form(struct attention_state *x, const struct shape *s, bool wide
 {
     static const char *const names[2][4] = {{"attention_forward", NULL, "attention_dq", "attention_dkv"},
         {"attention_forward_wide", NULL, "attention_dq_wide", "attention_dkv_wide"}};
-    struct attention_form form = {.kernel = names[wide][kernel], .constants = {s->deal, s->block, s->split},
-        .constant_count = 3, .group = run_group, .rows = run_group / s->split};
-    if (kernel == 0) attention_run_forward(x, &form);
-    else if (kernel == 1) attention_run_delta(x);
-    else attention_run_backward(x, &form, kernel == 3);
+    struct attention_form form = {.kernel = names[wide][kernel],
+        .constants = {s->deal, s->block, s->split},
+        .constant_count = 3,
+        .group = run_group,
+        .rows = run_group / s->split};
+    if (kernel == 0)
+        attention_run_forward(x, &form);
+    else if (kernel == 1)
+        attention_run_delta(x);
+    else
+        attention_run_backward(x, &form, kernel == 3);
 }
 
 static void run_kernels(const struct shape *s, bool wide)
@@ -144,7 +150,8 @@ static double objective(const struct attention_state *x)
     return sum;
 }
 
-static void differentiate(const struct attention_state *x, double *input, size_t count, const double *gradient, const char *name)
+static void differentiate(
+    const struct attention_state *x, double *input, size_t count, const double *gradient, const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         double at = input[i], slope[2];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// attention_units.c: the tiles of the attention kernels on matrix units (attention_coopmat.glsl), and whether to use them.
+// attention_units.c: the tiles of the attention kernels on matrix units (attention_coopmat.glsl), and whether to use
+// them.
 #include "coopmat.h"
 
 #include <math.h>
@@ -44,8 +45,8 @@ static uint64_t shared_bytes(
     return 16 * more(words, own) + loose + 8 * (uint64_t)group + 256; // and lang.glsl's own
 }
 
-// Registers of a lane that sums and held rows take, and in the forward pass what sums fade by, with the softmax's own. Some
-// devices hold operands twice where subgroups have 32 lanes.
+// Registers of a lane that sums and held rows take, and in the forward pass what sums fade by, with the softmax's own.
+// Some devices hold operands twice where subgroups have 32 lanes.
 static uint64_t registers(
     const struct tile *t, const struct gpu_matrix *x, enum attention_kernel kind, uint32_t head_dim, uint32_t lanes)
 {
@@ -55,35 +56,36 @@ static uint64_t registers(
     return sums + (t->hold ? held : 0) + (kind == ATTENTION_FORWARD ? 2 * x->m * x->n / lanes : 0);
 }
 
-// A lane's registers beside what a product of fragments and the scores need. (No tile within this spills a vector register on
-// any device that we can compile for.)
+// A lane's registers beside what a product of fragments and the scores need. (No tile within this spills a vector
+// register on any device that we can compile for.)
 static uint64_t most_registers(uint32_t lanes)
 {
     return lanes >= 32 ? 128 : lanes >= 16 ? 48 : 32;
 }
 
-static bool fits(const struct tile *t, const struct gpu_info *info, const struct gpu_matrix *x, enum attention_kernel kind,
-    uint32_t head_dim, uint32_t lanes)
+static bool fits(const struct tile *t, const struct gpu_info *info, const struct gpu_matrix *x,
+    enum attention_kernel kind, uint32_t head_dim, uint32_t lanes)
 {
     uint32_t group = lanes * t->waves_m * t->waves_n, columns = head_dim / x->n;
     return t->waves_m > 0 && t->block % x->n == 0 && t->block % x->k == 0 && t->waves_n <= columns &&
-        (columns + t->waves_n - 1) / t->waves_n <= 8 && (!t->hold || head_dim / x->k <= 8) &&
-        lanes * t->waves_n % x->m == 0 && group <= 256 && group <= info->max_invocations && group <= info->max_group_size &&
-        registers(t, x, kind, head_dim, lanes) <= most_registers(lanes) &&
-        shared_bytes(t, x, kind, head_dim, group) <= info->max_shared;
+           (columns + t->waves_n - 1) / t->waves_n <= 8 && (!t->hold || head_dim / x->k <= 8) &&
+           lanes * t->waves_n % x->m == 0 && group <= 256 && group <= info->max_invocations &&
+           group <= info->max_group_size && registers(t, x, kind, head_dim, lanes) <= most_registers(lanes) &&
+           shared_bytes(t, x, kind, head_dim, group) <= info->max_shared;
 }
 
-// A guess of the time for a pair of rows: products, the loads of owned rows that are not held, what is streamed for every
-// workgroup, what stands between barriers, and fewer workgroups at a time where they take more memory.
-static double cost(const struct tile *t, const struct gpu_matrix *x, enum attention_kernel kind, uint32_t head_dim, uint32_t group)
+// A guess of the time for a pair of rows: products, the loads of owned rows that are not held, what is streamed for
+// every workgroup, what stands between barriers, and fewer workgroups at a time where they take more memory.
+static double cost(
+    const struct tile *t, const struct gpu_matrix *x, enum attention_kernel kind, uint32_t head_dim, uint32_t group)
 {
     double rows = (double)(x->m * t->waves_m), block = (double)t->block;
     double shared = (double)shared_bytes(t, x, kind, head_dim, group) / 65536;
     return (t->hold ? 1 : 1.4) + 24 / rows + 8 / block + (t->phased ? 0.2 : 0) + 0.1 * (double)t->waves_n + shared;
 }
 
-static bool choose(struct tile *best, const struct gpu_info *info, const struct gpu_matrix *x, enum attention_kernel kind,
-    uint32_t head_dim, uint32_t lanes)
+static bool choose(struct tile *best, const struct gpu_info *info, const struct gpu_matrix *x,
+    enum attention_kernel kind, uint32_t head_dim, uint32_t lanes)
 {
     double least = INFINITY;
     for (uint32_t rows = 64; rows >= x->m; rows /= 2)
@@ -100,8 +102,8 @@ static bool choose(struct tile *best, const struct gpu_info *info, const struct 
     return least < INFINITY;
 }
 
-const char *attention_units(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
-    uint32_t kv_heads, uint32_t head_dim)
+const char *attention_units(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
+    uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
     struct gpu_matrix x;
     struct tile t, other;
@@ -113,7 +115,8 @@ const char *attention_units(const struct limits *limits, struct call *c, enum at
         if (i != ATTENTION_DELTA && !choose(&other, limits->info, &x, i, head_dim, lanes))
             return "tiles for matrix units do not fit the device";
     choose(&t, limits->info, &x, kind, head_dim, lanes);
-    static const char *const names[][2] = {[ATTENTION_FORWARD] = {"attention_forward_coopmat_fp16", "attention_forward_coopmat_bf16"},
+    static const char *const names[][2] = {
+        [ATTENTION_FORWARD] = {"attention_forward_coopmat_fp16", "attention_forward_coopmat_bf16"},
         [ATTENTION_DQ] = {"attention_dq_coopmat_fp16", "attention_dq_coopmat_bf16"},
         [ATTENTION_DKV] = {"attention_dkv_coopmat_fp16", "attention_dkv_coopmat_bf16"}};
     c->kernel = names[kind][bf16];
