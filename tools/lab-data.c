@@ -11,8 +11,8 @@
 //             What is owl, and what is fig?       Owl is an animal, fig is a food.
 //
 // Each ability has a file to train on, one to test with, and one to pre-train on. A row has a key: the numbers and
-// operations of a problem, the whole of the other questions. No two rows of all files have the same question, and no row
-// has the key of one that is tested: whatever its words, it was never trained or pre-trained.
+// operations of a problem, the whole of the other questions. No two rows of all files have the same question, and no
+// row has the key of one that is tested: whatever its words, it was never trained or pre-trained.
 #include "data/draw.h"
 #include "generator.h"
 
@@ -115,8 +115,7 @@ static const struct operation operations[] = {{"[::-1]", reverse}, {"*2", twice}
 static void code_write(struct row *row, struct text *key, struct draw *draw)
 {
     char value[LONGEST_VALUE];
-    for (uint32_t i = 0; i < 4; i++)
-        value[i] = (i % 2 ? "aeiou" : "bdfgklmnprst")[draw_below(draw, i % 2 ? 5 : 12)];
+    for (uint32_t i = 0; i < 4; i++) value[i] = (i % 2 ? "aeiou" : "bdfgklmnprst")[draw_below(draw, i % 2 ? 5 : 12)];
     value[4] = 0;
     const struct operation *operation = &operations[draw_below(draw, LENGTH(operations))];
     text_print(&row->question, "'%s'%s", value, operation->spelling);
@@ -246,7 +245,8 @@ static int rows_add(struct text *file, bool test, uint64_t rows, const struct ab
     return error_set(e, "%s has about %zu different questions; ask for fewer", ability->name, drawn->questions.count);
 }
 
-static int file_write(const char *folder, const char *name, const char *suffix, const struct text *file, struct error *e)
+static int file_write(
+    const char *folder, const char *name, const char *suffix, const struct text *file, struct error *e)
 {
     char *base = mem_format("%s%s.jsonl", name, suffix), *path = path_join(folder, base);
     int status = file_write_atomic(path, file->data, file->bytes, e);
@@ -256,7 +256,8 @@ static int file_write(const char *folder, const char *name, const char *suffix, 
 }
 
 // Rows to test with are drawn first, so that they stay the same whatever the other numbers are.
-static int ability_write(const char *folder, const struct ability *ability, uint64_t test, uint64_t seed, struct error *e)
+static int ability_write(
+    const char *folder, const struct ability *ability, uint64_t test, uint64_t seed, struct error *e)
 {
     const struct {
         const char *suffix;
@@ -279,14 +280,16 @@ static int ability_write(const char *folder, const struct ability *ability, uint
 
 static void usage(FILE *to)
 {
-    fputs(
-        "usage: lab-data [--math ROWS] [--code ROWS] [--general ROWS] [--test ROWS] [--seed N] FOLDER\n"
-        "\n"
-        "Writes the abilities lab's rows, for each of math, code and general: ABILITY.jsonl to train on, ABILITY_test.jsonl\n"
-        "to test with, ABILITY_pretrain.jsonl to pre-train on. No question stands in two places. The same numbers give the same\n"
-        "files, on every machine; without any they are those of the lab: 2,048, 1,024 and 2,048 rows, 200 to test with.\n"
-        "\n"
-        "example: build/lab-data runs/lab-data\n",
+    fputs("usage: lab-data [--math ROWS] [--code ROWS] [--general ROWS] [--test ROWS] [--seed N] FOLDER\n"
+          "\n"
+          "Writes the abilities lab's rows, for each of math, code and general: ABILITY.jsonl to train on, "
+          "ABILITY_test.jsonl\n"
+          "to test with, ABILITY_pretrain.jsonl to pre-train on. No question stands in two places. The same numbers "
+          "give the same\n"
+          "files, on every machine; without any they are those of the lab: 2,048, 1,024 and 2,048 rows, 200 to test "
+          "with.\n"
+          "\n"
+          "example: build/lab-data runs/lab-data\n",
         to);
 }
 
@@ -316,7 +319,8 @@ int main(int count, char **arguments)
             folder = arguments[i];
         }
         if (!good) {
-            say("lab-data: \"%s\" is no option, or its value is none; see lab-data --help", arguments[o < LENGTH(options) ? i - 1 : i]);
+            say("lab-data: \"%s\" is no option, or its value is none; see lab-data --help",
+                arguments[o < LENGTH(options) ? i - 1 : i]);
             return 2;
         }
     }
