@@ -161,9 +161,9 @@ static void finish(struct run *r, const struct attention_state *x, const struct 
 }
 
 // Runs with one group more than the work has.
-static void check(struct run *r, const struct attention_state *x, const struct attention_form *form, uint32_t heads)
+static int execute(struct run *r, const struct attention_state *x, const struct attention_form *form, uint32_t heads)
 {
-    run_check(r, (x->T + form->rows - 1) / form->rows * heads + 1);
+    return run_execute(r, (x->T + form->rows - 1) / form->rows * heads + 1);
 }
 
 // Does query t see the row of values that fp16 cannot hold?
@@ -172,9 +172,15 @@ static bool lost(const struct attention_state *x, uint32_t t)
     return x->s.lost && x->first[t] <= x->s.lost && x->s.lost <= t;
 }
 
+void attention_store_out(struct attention_state *x)
+{
+    for (size_t i = 0; i < (size_t)x->rows * x->s.heads * x->s.head_dim; i++)
+        x->out[i] = x->s.store & 2 ? reference_bf16((float)x->out[i]) : (float)x->out[i];
+}
+
 // ---- the kernels ---------------------------------------------------------------------------------------------------
 
-void attention_run_forward(struct attention_state *x, const struct attention_form *form)
+int attention_execute_forward(struct attention_state *x, const struct attention_form *form)
 {
     uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
     size_t count = (size_t)x->rows * H * D;
@@ -199,13 +205,14 @@ void attention_run_forward(struct attention_state *x, const struct attention_for
         for (uint32_t t = 0; t < x->rows; t++)
             field_want(lse, h * x->T + t, 0, x->lse[h * x->rows + t],
                 x->poisoned[t] || lost(x, t) ? NON_FINITE : lse_bound[h * x->rows + t]);
-    check(&r, x, form, H);
-    for (size_t i = 0; i < count; i++) x->out[i] = x->s.store & 2 ? reference_bf16((float)x->out[i]) : (float)x->out[i];
+    int wrong = execute(&r, x, form, H);
+    attention_store_out(x);
     free(out_bound);
     free(lse_bound);
+    return wrong;
 }
 
-void attention_run_delta(struct attention_state *x)
+int attention_execute_delta(struct attention_state *x)
 {
     uint32_t D = x->s.head_dim, H = x->s.heads;
     double *bound = attention_doubles((size_t)H * x->rows);
@@ -222,11 +229,12 @@ void attention_run_delta(struct attention_state *x)
         for (uint32_t t = 0; t < x->rows; t++)
             field_want(result, h * x->T + t, 0, x->delta[h * x->rows + t],
                 x->poisoned[t] ? NON_FINITE : bound[h * x->rows + t]);
-    run_check(&r, (x->T * H + run_group - 1) / run_group + 1);
+    int wrong = run_execute(&r, (x->T * H + run_group - 1) / run_group + 1);
     free(bound);
+    return wrong;
 }
 
-void attention_run_backward(struct attention_state *x, const struct attention_form *form, bool keys)
+int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys)
 {
     uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
     size_t q_count = (size_t)x->rows * H * D, k_count = (size_t)x->rows * G * D;
@@ -257,7 +265,8 @@ void attention_run_backward(struct attention_state *x, const struct attention_fo
     } else {
         want(x, dqkv, args.offset_q, g.dq, g.dq_bound, H * D);
     }
-    check(&r, x, form, keys ? G : H);
+    int wrong = execute(&r, x, form, keys ? G : H);
     double *all[] = {g.dq, g.dk, g.dv, g.dq_bound, g.dk_bound, g.dv_bound};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    return wrong;
 }

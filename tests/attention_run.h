@@ -44,10 +44,27 @@ void attention_state_make(struct attention_state *x, const struct attention_case
 void attention_state_free(struct attention_state *x);
 double *attention_doubles(size_t count);
 
-// In this order, for each takes what the ones before it make: out and lse, delta, dqkv.
-void attention_run_forward(struct attention_state *x, const struct attention_form *form);
-void attention_run_delta(struct attention_state *x);
-void attention_run_backward(struct attention_state *x, const struct attention_form *form, bool keys);
+// The kernels in this order, for each takes what the ones before it make: out and lse, delta, dqkv. Return how many
+// elements are wrong; the inline functions judge (checks are counted in the test's own file).
+int attention_execute_forward(struct attention_state *x, const struct attention_form *form);
+int attention_execute_delta(struct attention_state *x);
+int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys);
+void attention_store_out(struct attention_state *x); // out as it is stored, for tests that leave out the forward pass
+
+static inline void attention_run_forward(struct attention_state *x, const struct attention_form *form)
+{
+    run_judge(form->kernel, attention_execute_forward(x, form));
+}
+
+static inline void attention_run_delta(struct attention_state *x)
+{
+    run_judge("attention_delta", attention_execute_delta(x));
+}
+
+static inline void attention_run_backward(struct attention_state *x, const struct attention_form *form, bool keys)
+{
+    run_judge(form->kernel, attention_execute_backward(x, form, keys));
+}
 
 // Wrong numbers that every form of the forward pass, of dQ and of dK and dV must notice, with case and groups to suit.
 #define ATTENTION_MUTATIONS(test)                                                                                      \
