@@ -417,3 +417,9 @@ const char *tokenizer_chat_template(const struct tokenizer *t)
 {
     return t->chat_template;
 }
+
+void tokenizer_set_saved_template(struct tokenizer *t, const char *jinja)
+{
+    text_free(&t->files[FILE_TEMPLATE]);
+    text_add(&t->files[FILE_TEMPLATE], jinja, strlen(jinja));
+}

@@ -77,6 +77,8 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *spelling);
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t id);
 // The chat template, in Jinja; NULL when there is none.
 const char *tokenizer_chat_template(const struct tokenizer *t);
+// The chat template that tokenizer_save writes, as chat_template.jinja, which goes before what tokenizer_config.json says.
+void tokenizer_set_saved_template(struct tokenizer *t, const char *jinja);
 
 // Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json (and chat_template.jinja, if there was one)
 // into an existing folder, from which transformers' AutoTokenizer gives the same ids. Files that were read are written

@@ -31,6 +31,8 @@ static int finish(struct bundle *b, const cJSON *chat_template, struct error *e)
             tokenizer_size(b->tokenizer), V);
     if (template_open(&b->template, chat_template, b->tokenizer, e)) return -1;
     if (b->template.note) say("%s", b->template.note);
+    // What was trained with another template than the model's own is to be prompted with that one.
+    if (strcmp(b->template.name, "checkpoint") != 0) tokenizer_set_saved_template(b->tokenizer, b->template.source);
     return 0;
 }
 
