@@ -60,6 +60,17 @@ static bool offer_has(
     return true;
 }
 
+// May the process's own memory become a buffer? SwiftShader has the extension and says no.
+static bool takes_host_memory(VkPhysicalDevice physical)
+{
+    VkPhysicalDeviceExternalBufferInfo info = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_BUFFER_INFO,
+        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
+        .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
+    VkExternalBufferProperties properties = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_BUFFER_PROPERTIES};
+    vkGetPhysicalDeviceExternalBufferProperties(physical, &info, &properties);
+    return properties.externalMemoryProperties.externalMemoryFeatures & VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT;
+}
+
 // Queries the features, leaving in the chain exactly what is to be turned on. A validation layer that is older than an
 // extension reports it as an error, so what `layer` cannot know stays off. Returns whether there may be matrix units.
 static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionProperties *list, uint32_t count)
@@ -86,7 +97,8 @@ static bool offer_features(struct offer *o, uint32_t layer, const VkExtensionPro
     if (matrices) CHAIN(o, matrix, (VkStructureType)TYPE_MATRIX_FEATURES);
     if (layer >= VK_MAKE_API_VERSION(0, 1, 4, 313) && offer_has(o, list, count, "VK_KHR_shader_bfloat16", 0))
         CHAIN(o, bfloat16, (VkStructureType)TYPE_BFLOAT16_FEATURES);
-    o->host_import = o->info.type == GPU_SOFTWARE && offer_has(o, list, count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, 0);
+    o->host_import = o->info.type == GPU_SOFTWARE && takes_host_memory(o->physical) &&
+                     offer_has(o, list, count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME, 0);
     // A layered implementation demands that its list of gaps is acknowledged.
     offer_has(o, list, count, "VK_KHR_portability_subset", 0);
 

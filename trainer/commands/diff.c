@@ -138,14 +138,15 @@ static int restore(const struct choice *c, const struct bundle *before, const st
     char *temporary = mem_format("%s.tmp", output), *above = path_folder(output);
     struct difference_restore from = {.before = &before->model, .after = &after->model, .top = top};
     struct model_source source = {difference_restore_read, &from};
-    int status = folder_remove(temporary, e);
-    if (status == 0) status = folder_make(temporary, e);
+    bool taken = folder_exists(temporary) || file_exists(temporary);
+    int status = taken ? error_set(e, "%s: is in the way, perhaps left by a call that was killed: remove it", temporary)
+                       : folder_make(temporary, e);
     if (status == 0) status = model_files_save(temporary, after, &source, strcmp(c->dtype, "bf16") == 0, e);
     if (status == 0) status = folder_sync(temporary, e);
     if (status == 0 && rename(temporary, output))
         status = error_set(e, "%s: cannot be renamed to %s (%s)", temporary, output, strerror(errno));
     if (status == 0) status = folder_sync(above, e);
-    if (status) folder_remove(temporary, NULL);
+    if (status && !taken) folder_remove(temporary, NULL);
     *restored = from.restored;
     free(output);
     free(temporary);

@@ -202,6 +202,18 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
     return status;
 }
 
+// Whether an earlier call's summary lies in the folder.
+static bool is_ours(const char *output)
+{
+    char *summary = path_join(output, "summary.json");
+    cJSON *o = file_exists(summary) ? json_read_file(summary, NULL) : NULL;
+    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(o, "settings");
+    bool ours = cJSON_IsString(cJSON_GetObjectItemCaseSensitive(settings, "pumice"));
+    cJSON_Delete(o);
+    free(summary);
+    return ours;
+}
+
 static int recall(struct selection *s, struct error *e)
 {
     const struct choice *c = s->choice;
@@ -215,7 +227,7 @@ static int recall(struct selection *s, struct error *e)
     if (status == 0) {
         char *path = path_join(c->output, "recall.jsonl"), *line = json_print(s->settings, false);
         char *levels = path_join(c->output, "levels.jsonl");
-        if (!file_exists(path) && file_exists(levels))
+        if (!file_exists(path) && file_exists(levels) && !is_ours(c->output))
             status = error_set(
                 e, "%s: it holds another's levels.jsonl and no recall.jsonl; take another --output", c->output);
         else
@@ -299,21 +311,21 @@ static cJSON *split_of(const struct selection *s)
     return o;
 }
 
-// Subsets of an earlier call and the same split stay. Files of another split go: a test fact among them may be trained
-// now.
+// Subsets of an earlier call with the same settings and split stay. Others go: a test fact among them may be trained now.
 static int take_earlier(struct selection *s, const char *summary, const cJSON *split, struct error *e)
 {
     s->files = cJSON_CreateObject();
     if (!file_exists(summary)) return 0;
     cJSON *o = json_read_file(summary, e);
     if (!o) return -1;
-    bool same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "split"), split, true);
+    bool same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "split"), split, true) &&
+                cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "settings"), s->settings, true);
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(o, "files");
     for (const cJSON *f = files ? files->child : NULL; f; f = f->next) {
         if (strchr(f->string, '/')) continue; // no name of ours
         char *path = path_join(s->choice->output, f->string);
         if (same && file_exists(path)) cJSON_AddNumberToObject(s->files, f->string, f->valuedouble);
-        if (!same && unlink(path) == 0) say("%s: removed, it is of other facts, tests or relations", path);
+        if (!same && unlink(path) == 0) say("%s: removed, it is of other settings, facts, tests or relations", path);
         free(path);
     }
     cJSON_Delete(o);

@@ -28,6 +28,10 @@ int command_train(const struct command *c, int argc, char **argv)
     char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes) say("%s", config.notes);
+    char *grid = ok ? path_join(config.output_dir, "sweep.json") : NULL;
+    if (ok && file_exists(grid))
+        ok = error_set(&e, "%s: holds a sweep; --set output_dir=... names another folder for this run", config.output_dir) == 0;
+    free(grid);
     struct workshop *workshop = workshop_open(device_choose, (void *)device);
     if (ok && again) {
         const struct gpu *gpu = workshop_gpu(workshop, config.device, &e);

@@ -85,7 +85,14 @@ static int check_folder(const struct sweep *s, struct error *e)
     bool taken = file_exists(config) || file_exists(log);
     free(config);
     free(log);
-    return taken ? error_set(e, "%s: holds a run of `pumice train`; a sweep needs another output_dir", s->folder) : 0;
+    if (taken) return error_set(e, "%s: holds a run of `pumice train`; a sweep needs another output_dir", s->folder);
+    char *grid = path_join(s->folder, "sweep.json"), *csv = path_join(s->folder, "results.csv"),
+         *json = path_join(s->folder, "results.json");
+    taken = !file_exists(grid) && (file_exists(csv) || file_exists(json));
+    free(grid);
+    free(csv);
+    free(json);
+    return taken ? error_set(e, "%s: holds results that are no sweep's; a sweep needs another output_dir", s->folder) : 0;
 }
 
 static int check_runs(struct sweep *s, struct workshop *w, struct error *e)

@@ -272,8 +272,18 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
     if (!resumed && b->limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
     snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
     snprintf(r->state.driver, sizeof r->state.driver, "%s", info->driver);
-    *choices = tuning_blueprint(b, &r->bundle->model, r->gpu, same ? r->state.variants : NULL, e);
+    const cJSON *own = same ? r->state.variants : NULL;
+    *choices = tuning_blueprint(b, &r->bundle->model, r->gpu, own, e);
+    if (!*choices && !e->device) { // sessions of earlier runs may hold the memory that it takes
+        workshop_make_room(r->workshop);
+        *choices = tuning_blueprint(b, &r->bundle->model, r->gpu, own, e);
+    }
     if (!*choices) return -1;
+    if (own && tuning_lost(own, &b->limits)) {
+        say("warning: this build has not all the variants of the products that the run was made with: the trajectory goes on up to "
+            "rounding, with a new hash chain");
+        r->state.hash = FNV_START;
+    }
     cJSON_Delete(r->state.variants);
     r->state.variants = tuning_json(*choices);
     return 0;

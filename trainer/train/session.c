@@ -140,18 +140,19 @@ void blueprint_meet(const struct blueprint *b, const struct model *model, struct
     blueprint_free(&again);
 }
 
-void blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices)
+bool blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices)
 {
     struct limits before = b->limits, limits = before;
     struct blueprint_options options = b->options;
     limits.choices = choices;
     blueprint_free(b);
-    if (make_if_fits(b, model, &limits, &options, NULL) == 0) return;
+    if (make_if_fits(b, model, &limits, &options, NULL) == 0) return true;
     say("the variants of the products chosen on this device need more memory than it has: the table's are used");
     struct error e;
     int status = blueprint_make(b, model, &before, &options, &e);
     assert(status == 0); // it was made before
     (void)status;
+    return false;
 }
 
 // ---- session -----------------------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ int blueprint_choose(struct blueprint *b, const struct model *model, const struc
 // What the blueprint's products are, with the variants they were planned with, added to `met` (choices.h).
 void blueprint_meet(const struct blueprint *b, const struct model *model, struct choices *met);
 // Makes the blueprint again in its place with these choices, which outlive it, for its products. Should it then need more
-// memory than the device has, it is as before.
-void blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices);
+// memory than the device has, it is as before, and the result false.
+bool blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices);
 
 struct session;
 // The blueprint outlives the session. Weights are zero until model_load.

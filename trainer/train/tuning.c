@@ -99,6 +99,16 @@ int tuning_read(struct choices *choices, const struct limits *limits, const stru
     return count;
 }
 
+bool tuning_lost(const cJSON *list, const struct limits *limits)
+{
+    struct choices *choices = choices_new();
+    struct limits bare = *limits;
+    bare.choices = NULL;
+    bool lost = tuning_read(choices, &bare, list) < cJSON_GetArraySize(list);
+    choices_free(choices);
+    return lost;
+}
+
 // ---- the cache -----------------------------------------------------------------------------------------------------
 
 // One file a device, driver and build; NULL where nothing is kept. The caller frees.
@@ -221,7 +231,10 @@ struct choices *tuning_blueprint(
     blueprint_meet(b, model, met);
     struct choices *choices = tuning_choose(gpu, &b->limits, met, own, e);
     choices_free(met);
-    if (choices) blueprint_choose_variants(b, model, choices);
+    if (choices && !blueprint_choose_variants(b, model, choices)) {
+        choices_free(choices);
+        choices = choices_new();
+    }
     return choices;
 }
 

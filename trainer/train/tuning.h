@@ -28,6 +28,9 @@ struct cJSON *tuning_json(const struct choices *choices);
 // Adds what such a list holds and this build still has, to the bits of its constants; the rest is left out. Returns how many.
 int tuning_read(struct choices *choices, const struct limits *limits, const struct cJSON *list);
 
+// Whether such a list holds what this build no longer has.
+bool tuning_lost(const struct cJSON *list, const struct limits *limits);
+
 // "shared 64x64x16 4x4 (12 products), skinny (3)": for people; most frequent first.
 void tuning_print(struct text *out, const struct choices *choices, const struct choices *met);
 

@@ -64,10 +64,15 @@ static void drop_seat(struct workshop *w)
     seat_free(w->seats[--w->seat_count]);
 }
 
+void workshop_make_room(struct workshop *w)
+{
+    while (w->seat_count) drop_seat(w);
+}
+
 void workshop_close(struct workshop *w)
 {
     if (!w) return;
-    while (w->seat_count) drop_seat(w);
+    workshop_make_room(w);
     shelf_free(w->shelf);
     for (size_t i = 0; i < w->bundle_count; i++) {
         bundle_close(w->bundles[i].bundle);
@@ -156,7 +161,7 @@ struct session *workshop_session(struct workshop *w, const struct blueprint **bl
     s = mem_zero(1, sizeof *s);
     *s = (struct seat){b, choices, bundle, gpu, session_open(b, &bundle->model, gpu, e)};
     if (!s->session && w->seat_count) { // what else uses the device may have taken the rest
-        while (w->seat_count) drop_seat(w);
+        workshop_make_room(w);
         s->session = session_open(b, &bundle->model, gpu, e);
     }
     if (!s->session) {

@@ -29,5 +29,7 @@ struct shelf *workshop_shelf(struct workshop *w);
 // call. NULL with the reason.
 struct session *workshop_session(struct workshop *w, const struct blueprint **blueprint, struct blueprint *b,
     struct choices *choices, const struct bundle *bundle, struct gpu *gpu, struct error *e);
+// Closes all sessions, whose memory something else needs.
+void workshop_make_room(struct workshop *w);
 
 #endif
