@@ -142,6 +142,15 @@ static void test_scores(void)
     CHECK(score(s, &rows, METRIC_NUMERIC, 2, 0).correct == 1);
     source_free(&rows);
 
+    // A list of answers: one of them is enough.
+    load(&rows,
+        "{\"prompt\": \"a?\", \"answer\": [\"twelve\", \"# 12\"]}\n"
+        "{\"prompt\": \"a?\", \"answer\": [\"twelve\", \"13\"]}\n"
+        "{\"prompt\": \"a?\", \"answer\": [\"x\", \"13\"]}\n",
+        128);
+    CHECK(score(s, &rows, METRIC_CONTAINS, 3, 0).correct == 2);
+    source_free(&rows);
+
     // Blanks: what is said up to marks and case.
     load(&rows,
         ROW("a?", "X 12.", "") ROW("b?", "y 7", "") ROW("c?", "?", ", \"answer\": \"z #### 3.5\"")

@@ -14,34 +14,6 @@
 #include <unistd.h>
 #include <string.h>
 
-static cJSON *stages_result(const struct dataset *d)
-{
-    cJSON *stages = cJSON_CreateArray();
-    for (size_t k = 0; k < d->stages.count; k++) {
-        const struct stage *s = &d->stages.stages[k];
-        cJSON *o = cJSON_CreateObject(), *sources = cJSON_CreateArray();
-        cJSON_AddStringToObject(o, "name", s->name);
-        cJSON_AddNumberToObject(o, "rows", s->row_count);
-        cJSON_AddNumberToObject(o, "steps_per_epoch", (double)s->steps_per_epoch);
-        cJSON_AddNumberToObject(o, "steps", (double)s->steps);
-        for (size_t i = 0; i < s->share_count; i++) {
-            const struct stage_share *share = &s->shares[i];
-            cJSON *p = cJSON_CreateObject();
-            cJSON_AddStringToObject(p, "name", share->name);
-            const char *ability = d->config->sources[share->source].ability;
-            if (ability) cJSON_AddStringToObject(p, "ability", ability);
-            cJSON_AddNumberToObject(p, "available", share->available);
-            cJSON_AddNumberToObject(p, "rows", share->rows);
-            cJSON_AddNumberToObject(p, "tokens", (double)share->tokens);
-            cJSON_AddNumberToObject(p, "trained_tokens", (double)share->trained_tokens);
-            cJSON_AddItemToArray(sources, p);
-        }
-        cJSON_AddItemToObject(o, "sources", sources);
-        cJSON_AddItemToArray(stages, o);
-    }
-    return stages;
-}
-
 static void print_stages(const struct dataset *d)
 {
     cJSON *explicit = config_stages_json(d->config);

@@ -97,19 +97,42 @@ static int run(struct set *sets, size_t count, struct bundle *bundle, const char
 
 static void add_score(cJSON *o, const struct set *set)
 {
-    if (!json) {
-        printf("%s %.4f: %u of %u rows", metric_name(a->metric), score->score, score->correct, score->rows);
-        if (a->chance > 0) printf(" (by chance %.4f)", a->chance);
+    cJSON_AddNumberToObject(o, "score", set->score.score);
+    cJSON_AddNumberToObject(o, "correct", set->score.correct);
+    cJSON_AddNumberToObject(o, "rows", set->score.rows);
+    cJSON_AddNumberToObject(o, "skipped", (double)(set->rows.skipped + set->ability.skipped));
+    cJSON_AddNumberToObject(o, "chance", set->ability.chance);
+}
+
+// each: a score a file, and their plain mean, in which a small file counts as much as a large one.
+static void print_scores(const struct set *sets, size_t count, bool each, bool json)
+{
+    const char *metric = metric_name(sets[0].ability.metric);
+    cJSON *o = cJSON_CreateObject(), *files = each ? cJSON_CreateArray() : NULL;
+    double mean = 0;
+    cJSON_AddStringToObject(o, "metric", metric);
+    for (size_t i = 0; i < count; i++) {
+        const struct set *s = &sets[i];
+        mean += s->score.score / (double)count;
+        cJSON *one = each ? cJSON_CreateObject() : o;
+        if (each) cJSON_AddStringToObject(one, "path", s->path);
+        add_score(one, s);
+        if (each) cJSON_AddItemToArray(files, one);
+        if (json) continue;
+        printf("%s %.4f: %u of %u rows", metric, s->score.score, s->score.correct, s->score.rows);
+        if (s->ability.chance > 0) printf(" (by chance %.4f)", s->ability.chance);
+        if (each) printf(" of %s", s->path);
         puts("");
     }
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "metric", metric_name(a->metric));
-    cJSON_AddNumberToObject(o, "score", score->score);
-    cJSON_AddNumberToObject(o, "correct", score->correct);
-    cJSON_AddNumberToObject(o, "rows", score->rows);
-    cJSON_AddNumberToObject(o, "skipped", (double)skipped);
-    cJSON_AddNumberToObject(o, "chance", a->chance);
-    print_json(o);
+    if (each) {
+        cJSON_AddItemToObject(o, "files", files);
+        cJSON_AddNumberToObject(o, "mean", mean);
+        if (!json) printf("%s %.4f: the mean of %zu files\n", metric, mean, count);
+    }
+    if (json)
+        print_json(o);
+    else
+        cJSON_Delete(o);
 }
 
 int command_score(const struct command *c, int argc, char **argv)

@@ -268,6 +268,13 @@ void ability_free(struct ability *a)
     *a = (struct ability){0};
 }
 
+static bool contains_one(const struct ability *a, uint32_t row, const char *text, size_t bytes)
+{
+    bool found = metric_contains(text, bytes, a->references[row]);
+    for (const char **other = a->others[row]; other && *other && !found; other++) found = metric_contains(text, bytes, *other);
+    return found;
+}
+
 // Of a row's candidates the most probable one (rank: that of the lowest perplexity); of losses that are not finite none.
 static uint32_t best_candidate(const struct ability *a, uint32_t row, const struct eval_outcome *out)
 {
@@ -295,7 +302,7 @@ static bool is_right(
     case METRIC_NUMERIC:
         return metric_numeric(text, bytes, a->references[row]);
     case METRIC_CONTAINS:
-        return metric_contains(text, bytes, a->references[row]);
+        return contains_one(a, row, text, bytes);
     case METRIC_CLOZE:
         return metric_cloze(text, bytes, a->references[row]);
     case METRIC_TRUE_FALSE:

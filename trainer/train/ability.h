@@ -5,7 +5,7 @@
 //   exact       greedy decoding would give the row's last trained turn word for word: the arg max of one teacher-forced
 //               pass is right at every trained token of it
 //   numeric     the number that a greedy answer gives is the reference's (metrics.h)
-//   contains    the reference stands in the greedy answer
+//   contains    the reference stands in the greedy answer; of a list of answers one of them
 //   cloze       the greedy answer is the reference, up to case, white space and punctuation (metric_cloze)
 //   true_false  the greedy answer says true or false, as the reference does (metric_verdict); where it says neither or
 //               both, the more probable of the two words decides, as choice would have it

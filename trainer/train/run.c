@@ -112,9 +112,9 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
         }
         scores[i].loss = trained ? scores[i].loss / (double)trained : NAN;
         if (trained) mean += scores[i].loss, with_loss++;
-        scores[i].name = set->entry->name;
+        scores[i].name = entry->name;
         scores[i].score = NAN;
-        if (set->entry->metric != METRIC_NONE) {
+        if (entry->metric != METRIC_NONE) {
             struct ability_score score;
             ability_run(&set->ability, r->session, session_generator(r->session), NULL, NULL, &score);
             scores[i].score = score.score;
