@@ -19,8 +19,7 @@
 #include "base.h"
 #include "data/draw.h"
 #include "formats/json_file.h"
-
-#define LENGTH(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+#include "generator.h"
 
 struct item {
     char question[120], answer[80];
@@ -357,13 +356,6 @@ static void usage(FILE *to)
         to);
 }
 
-static bool read_number(uint64_t *number, const char *text, uint64_t most)
-{
-    char *end;
-    *number = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && *number <= most;
-}
-
 int main(int count, char **arguments)
 {
     uint64_t train = 0, seed = 42;
@@ -376,10 +368,10 @@ int main(int count, char **arguments)
         }
         bool good;
         if (strcmp(argument, "--train") == 0) {
-            good = read_number(&train, value, 100000) && train > 0;
+            good = number_read(&train, value, 100000) && train > 0;
             i++;
         } else if (strcmp(argument, "--seed") == 0) {
-            good = read_number(&seed, value, UINT64_MAX);
+            good = number_read(&seed, value, UINT64_MAX);
             i++;
         } else {
             good = argument[0] != '-' && !folder;
