@@ -7,10 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *device_cache_folder(void)
+// Where pipelines and what was found out of devices are kept; NULL without a home. The caller frees.
+static char *cache_folder(void)
 {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     return xdg && *xdg ? path_join(xdg, "pumice/pipelines") : home ? path_join(home, ".cache/pumice/pipelines") : NULL;
+}
+
+struct choices *device_choices(const struct gpu *gpu, const struct limits *limits)
+{
+    char *folder = cache_folder();
+    struct choices *choices = tuning_cached(gpu, folder, limits);
+    free(folder);
+    return choices;
 }
 
 // Where the loader found only an old software driver, the faster one is one command away.
@@ -40,7 +49,7 @@ struct gpu *device_open_with(const struct gpu_options *options, struct error *e)
 
 struct gpu *device_open(const char *choice, struct error *e)
 {
-    char *folder = device_cache_folder();
+    char *folder = cache_folder();
     struct gpu *gpu = device_open_with(&(struct gpu_options){.device = choice, .cache_folder = folder}, e);
     free(folder);
     return gpu;
@@ -183,6 +192,34 @@ struct pack_item *source_items(const struct source *s)
     for (size_t i = 0; i < s->count; i++)
         items[i] = (struct pack_item){s->rows[i].ids, s->rows[i].mask, s->rows[i].tokens, 0};
     return items;
+}
+
+int rows_walk(const char *path, bool strict, row_taker take, void *context, size_t *skipped, struct error *e)
+{
+    struct row_reader reader;
+    struct arena arena = {0};
+    const char *text;
+    size_t bytes;
+    int more, status = 0;
+    if (row_reader_open(&reader, path, e)) return -1;
+    while (status == 0 && (more = row_reader_next(&reader, &text, &bytes, e)) != 0) {
+        struct row row;
+        struct error why;
+        if (more < 0) {
+            status = -1;
+            continue;
+        }
+        arena_reset(&arena);
+        char *place = row_place(path, reader.array, reader.number);
+        if (row_parse(&row, &arena, text, bytes, &why) || take(context, &row, place, &why)) {
+            if (strict) status = error_set(e, "%s: %s", place, why.text);
+            else if ((*skipped)++ < SOURCE_PROBLEMS) say("skipped: %s: %s", place, why.text);
+        }
+        free(place);
+    }
+    row_reader_close(&reader);
+    arena_free(&arena);
+    return status;
 }
 
 void print_json(cJSON *value)

@@ -12,9 +12,8 @@
 
 struct cJSON;
 
-// Where pipelines and what was found out of devices are kept: $XDG_CACHE_HOME/pumice/pipelines, else ~/.cache/...; NULL
-// without either. The caller frees.
-char *device_cache_folder(void);
+// What the cache holds of the products' variants on this device (tuning.h), opened without it too. The caller frees.
+struct choices *device_choices(const struct gpu *gpu, const struct limits *limits);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
 // The same with options of the caller's own: no pipeline cache, the validation layer.
@@ -70,6 +69,11 @@ void progress_ended(void *progress, uint32_t request, uint64_t tokens);
 
 // Conversations as the session takes them, all of source 0; the arrays stay the source's. The caller frees.
 struct pack_item *source_items(const struct source *s);
+
+// Gives every row of a file to `take`, whose -1 with a sentence skips the row: the first SOURCE_PROBLEMS of *skipped are said
+// with their place, `strict` stops at one. Row and place ("FILE:LINE") last until `take` returns. 0, or -1 with the reason.
+typedef int (*row_taker)(void *context, const struct row *row, const char *place, struct error *why);
+int rows_walk(const char *path, bool strict, row_taker take, void *context, size_t *skipped, struct error *e);
 
 // Prints a value as one line of JSON on stdout and deletes it.
 void print_json(struct cJSON *value);

@@ -52,11 +52,9 @@ int command_devices(const struct command *c, int argc, char **argv)
         if (!gpu) return fail(&e);
         chosen = gpu_info(gpu)->index;
         struct limits limits = limits_of(gpu_info(gpu));
-        char *folder = device_cache_folder();
-        struct choices *choices = tuning_cached(gpu, folder, &limits);
+        struct choices *choices = device_choices(gpu, &limits);
         tuning_print(&products, choices, choices);
         choices_free(choices);
-        free(folder);
         gpu_close(gpu);
     }
     if (json) {

@@ -27,58 +27,31 @@ struct answers {
     struct generate_request *requests; // (count)
     struct top_logits *tops;           // (count) of the tuned model
     uint32_t count, longest, vocabulary;
+    struct conversation_maker *maker; // while rows are read
+    uint64_t max_length;              // tokens of a prompt
     size_t skipped;
     double divergence, most;
     struct arena arena;
 };
 
-static int add_row(
-    struct answers *a, struct conversation_maker *maker, const struct row *row, uint64_t max_length, struct error *e)
+static int take_row(void *context, const struct row *row, const char *place, struct error *e)
 {
+    (void)place;
+    struct answers *a = context;
+    struct conversation_maker *maker = a->maker;
     const char *reference;
     if (row->kind != ROW_MESSAGES) return error_set(e, "it has no messages, so no answer begins in it");
     if (conversation_prompt(maker, &reference, row, e)) return -1;
     uint32_t tokens = (uint32_t)maker->tokens.count;
     if (!tokens) return error_set(e, "its prompt is empty");
-    if (tokens > max_length)
-        return error_set(e, "its prompt has %u tokens, and --max-length is %" PRIu64, tokens, max_length);
+    if (tokens > a->max_length)
+        return error_set(e, "its prompt has %u tokens, and --max-length is %" PRIu64, tokens, a->max_length);
     uint32_t *ids = arena_alloc(&a->arena, 4 * (size_t)tokens);
     memcpy(ids, maker->tokens.ids, 4 * (size_t)tokens);
     a->requests = mem_resize(a->requests, (a->count + 1) * sizeof *a->requests);
     a->requests[a->count++] = (struct generate_request){ids, tokens};
     if (tokens > a->longest) a->longest = tokens;
     return 0;
-}
-
-static int add_file(
-    struct answers *a, struct conversation_maker *maker, const char *path, const struct choice *c, struct error *e)
-{
-    struct row_reader reader;
-    struct arena arena = {0};
-    const char *text;
-    size_t bytes;
-    int more, status = 0;
-    if (row_reader_open(&reader, path, e)) return -1;
-    while (status == 0 && (more = row_reader_next(&reader, &text, &bytes, e)) != 0) {
-        struct row row;
-        struct error why;
-        if (more < 0) {
-            status = -1;
-            continue;
-        }
-        arena_reset(&arena);
-        if (row_parse(&row, &arena, text, bytes, &why) == 0 && add_row(a, maker, &row, c->max_length, &why) == 0)
-            continue;
-        char *place = row_place(path, reader.array, reader.number);
-        if (c->strict)
-            status = error_set(e, "%s: %s", place, why.text);
-        else if (a->skipped++ < SOURCE_PROBLEMS)
-            say("skipped: %s: %s", place, why.text);
-        free(place);
-    }
-    row_reader_close(&reader);
-    arena_free(&arena);
-    return status;
 }
 
 static void take_tuned(void *context, uint32_t request, const float *logits)
@@ -111,7 +84,10 @@ static int compare_answers(
     struct conversation_maker maker = {.template = &after->template, .tokenizer = after->tokenizer};
     enum storage storage;
     int status = 0;
-    for (size_t i = 0; i < c->data.count && status == 0; i++) status = add_file(a, &maker, c->data.words[i], c, e);
+    a->maker = &maker;
+    a->max_length = c->max_length;
+    for (size_t i = 0; i < c->data.count && status == 0; i++)
+        status = rows_walk(c->data.words[i], c->strict, take_row, a, &a->skipped, e);
     conversation_maker_free(&maker);
     if (status == 0 && !a->count) status = error_set(e, "there is no row with a prompt in %s", c->data.words[0]);
     struct gpu *gpu = status == 0 ? device_open(c->device, e) : NULL;

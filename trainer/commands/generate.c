@@ -58,32 +58,11 @@ static int add_row(struct asking *a, const struct row *row, char *place, struct 
     return 0;
 }
 
-static int add_file(struct asking *a, const char *path, bool strict, struct error *e)
+static int take_row(void *context, const struct row *row, const char *place, struct error *e)
 {
-    struct row_reader reader;
-    struct arena arena = {0};
-    const char *text;
-    size_t bytes;
-    int more, status = 0;
-    if (row_reader_open(&reader, path, e)) return -1;
-    while (status == 0 && (more = row_reader_next(&reader, &text, &bytes, e)) != 0) {
-        struct row row;
-        struct error why;
-        if (more < 0) {
-            status = -1;
-            continue;
-        }
-        arena_reset(&arena);
-        char *place = row_place(path, reader.array, reader.number);
-        if (row_parse(&row, &arena, text, bytes, &why) == 0 && add_row(a, &row, place, &why) == 0) continue;
-        if (strict)
-            status = error_set(e, "%s: %s", place, why.text);
-        else if (a->skipped++ < SOURCE_PROBLEMS)
-            say("skipped: %s: %s", place, why.text);
-        free(place);
-    }
-    row_reader_close(&reader);
-    arena_free(&arena);
+    char *kept = mem_string(place);
+    int status = add_row(context, row, kept, e);
+    if (status) free(kept);
     return status;
 }
 
@@ -221,7 +200,7 @@ int command_generate(const struct command *c, int argc, char **argv)
         struct row row = {.kind = ROW_MESSAGES, .messages = &question, .count = 1};
         ok = (raw ? add_text(&a, prompt, strlen(prompt), NULL, &e) : add_row(&a, &row, NULL, &e)) == 0;
     }
-    for (size_t i = 0; ok && i < data.count; i++) ok = add_file(&a, data.words[i], strict, &e) == 0;
+    for (size_t i = 0; ok && i < data.count; i++) ok = rows_walk(data.words[i], strict, take_row, &a, &a.skipped, &e) == 0;
     if (ok && a.skipped) say("%zu of %zu rows skipped", a.skipped, a.count + a.skipped);
     if (ok && !a.count) ok = error_set(&e, "there is no row with a prompt in %s", data.words[0]) == 0;
     if (ok && prompt && !a.longest) ok = error_set(&e, "the prompt is empty") == 0;

@@ -273,10 +273,8 @@ int command_kernels(const struct command *c, int argc, char **argv)
         struct limits limits = limits_of(gpu_info(gpu));
         ok = make_plan(&blueprint, path, &sets, tokens > UINT32_MAX ? UINT32_MAX : tokens, &bundle, &limits, &e) == 0;
         if (ok) {
-            char *folder = device_cache_folder();
-            choices = tuning_cached(gpu, folder, &blueprint.limits);
-            if (choices_count(choices)) blueprint_choose_variants(&blueprint, &bundle.model, choices);
-            free(folder);
+            choices = device_choices(gpu, &blueprint.limits);
+            blueprint_choose_variants(&blueprint, &bundle.model, choices);
         }
         if (ok) kernel_table_make(&table, &blueprint);
         if (ok) made = mem_zero((size_t)table.set.count, sizeof *made);

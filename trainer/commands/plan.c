@@ -98,10 +98,8 @@ int command_plan(const struct command *c, int argc, char **argv)
     struct limits limits = limits_of(info);
     ok = ok && plan_memory(&blueprint, &config, &data, &bundle, &limits, info, &e) == 0;
     if (ok && gpu) { // as train would, where the products' variants were chosen before
-        char *folder = device_cache_folder();
-        choices = tuning_cached(gpu, folder, &blueprint.limits);
+        choices = device_choices(gpu, &blueprint.limits);
         blueprint_choose_variants(&blueprint, &bundle.model, choices);
-        free(folder);
     }
     if (ok) {
         const struct memory_sum *m = &blueprint.memory;

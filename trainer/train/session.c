@@ -142,6 +142,7 @@ void blueprint_meet(const struct blueprint *b, const struct model *model, struct
 
 bool blueprint_choose_variants(struct blueprint *b, const struct model *model, const struct choices *choices)
 {
+    if (choices_count(choices) == 0) return true;
     struct limits before = b->limits, limits = before;
     struct blueprint_options options = b->options;
     limits.choices = choices;
