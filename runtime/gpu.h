@@ -49,7 +49,7 @@ struct gpu_info {
     bool unified;              // device memory is host-visible: uploads are plain copies
     bool drives_display_limit; // watchdogs apply: integrated or discrete hardware
     bool float16, storage16, subgroup_arithmetic, subgroup_control, statistics;
-    bool addresses; // kernels may read memory through addresses (offered on software devices only: see gpu_list_dispatch)
+    bool addresses; // kernels may read and write through addresses (offered on software devices only: see gpu_list_dispatch)
     uint32_t matrix_count;
     struct gpu_matrix matrices[GPU_MAX_MATRICES];
     const char *quirks[8]; // sentences from the table of known driver faults that apply here, NULL ended
@@ -162,7 +162,9 @@ struct gpu_list;
 struct gpu_list *gpu_list_begin(struct gpu *gpu, bool timed); // timed: a timestamp before and after each dispatch
 // Ranges in the order of the shader's bindings; `push` is copied, its size the one that the shader declares. Groups at
 // most max_groups in x and y, z small. A shader whose push constants go on beyond byte 64 has there an array of eight
-// addresses: those of its bindings 1 to 8, filled in here; `push` is then what comes before, at most 64 bytes.
+// addresses: those of its bindings 1 to 8, filled in here; `push` is then what comes before, at most 64 bytes. Through addresses
+// a kernel may read on for GPU_BEYOND bytes behind a memory (not write): whole vectors, of which it uses a part.
+#define GPU_BEYOND 256
 void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
     uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z);
 void gpu_list_copy(struct gpu_list *list, struct gpu_range to, struct gpu_range from); // equal bytes

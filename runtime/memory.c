@@ -143,7 +143,7 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
         .pNext = gpu->host_import && bytes >= HUGE_PAGE ? &external : NULL,
-        .size = bytes,
+        .size = bytes + (gpu->info.addresses ? GPU_BEYOND : 0),
         .usage =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT |
             (gpu->info.addresses ? VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT : 0),

@@ -253,7 +253,8 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     offer_memory(o);
     info->max_allocation = gpu_least(maintenance3.maxMemoryAllocationSize, o->largest_heap);
     if (maintenance4.maxBufferSize) info->max_allocation = gpu_least(info->max_allocation, maintenance4.maxBufferSize);
-    info->max_allocation &= ~UINT64_C(0xffff); // room for a driver's rounding up
+    // Room for a driver's rounding up and for what may be read behind a memory.
+    info->max_allocation = (info->max_allocation - GPU_BEYOND) & ~UINT64_C(0xffff);
     info->max_range = limits->maxStorageBufferRange & ~(uint64_t)(BINDING_ALIGNMENT - 1);
     info->max_shared = limits->maxComputeSharedMemorySize;
     info->max_invocations = limits->maxComputeWorkGroupInvocations;

@@ -87,10 +87,14 @@ struct matmul_args {
     float scale;    // multiplies the sum before adding
 };
 
-// transpose: y[c,r] = x[r,c] for the live rows r; f32 [columns, ldy], columns of y beyond the live rows keep what they held.
-// Bindings 1 x, 2 y. Constant 2 LIVE. Columns and ldx at least 2 GROUP. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
-struct transpose_args {
-    uint rows, columns, ldx, ldy;
+// strips: x [rows, columns] for matmul_wide, the live rows r; f32. What does not follow from a live row keeps what it held.
+//   columns side by side: y[c / width, r, c % width]        TURN: rows side by side, y[r / width, c, r % width], so that
+//   width >= rows is the transpose, whose leading dimension is width.
+// Bindings 1 x, 2 y. Constants 2 LIVE, 3 TURN, 4 PAIRS (bf16 x, without TURN): of each 2 GROUP columns of a strip the even ones come
+// first, then the odd ones. ldx - offset at least 2 GROUP. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
+struct strips_args {
+    uint rows, columns, ldx, width;
+    uint offset;    // x's first column
     uint first_row; // x is bound from this row on
 };
 

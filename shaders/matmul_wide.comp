@@ -4,12 +4,13 @@
 // and the shape of a CPU's own kernels: a tile of C stays in registers, one operand is read a whole vector at a time (V: a
 // lane is a column of the tile), of the other single numbers go to all lanes (U: they are the tile's rows).
 //
-//   NT: U = B, V = A turned (transpose.comp: f32 [k, ldv], at binding 1), so C's rows are lanes
-//   NN, TN: U = A, V = B
+//   NT: U = B, V = A turned, so C's rows are lanes        NN: U = A, V = B        TN: U = A turned, V = B
 //
-// U and V are read through addresses (wide.glsl tells why), C and E through bindings.
+// U's rows lie along k. V lies in strips as wide as a tile (strips.comp), f32. Bindings 1 and 2 are A and B, or what was made of
+// them (TN: A's transpose). U and V are read through addresses (wide.glsl tells why), C and E through bindings.
 //
-// One element's sum runs over k in order. Where V is bf16, a lane's columns are neighbours, two in a word.
+// One element's sum runs over k in order. Where C is bf16, a lane's columns are neighbours, two in a word: V's strips are
+// in PAIRS.
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "lang.glsl"
@@ -21,87 +22,53 @@ layout(constant_id = 4) const uint LIVE_K = LIVE_NONE;
 layout(constant_id = 5) const uint ADD = ADD_NONE;
 layout(constant_id = 6) const uint EPILOGUE = EPILOGUE_NONE;
 layout(constant_id = 7) const uint ROWS = 24;  // of a tile; a multiple of PART
-layout(constant_id = 8) const uint PART = 6;   // rows whose sums fit in the registers; even
-layout(constant_id = 9) const uint WIDE = 2;   // vectors of a tile's row; even where V is bf16
-layout(constant_id = 10) const uint STEPS = 16; // terms of the sum in one pass; even; k is at least as large
+layout(constant_id = 8) const uint PART = 6;   // rows whose sums fit in the registers, done one part after another; even
+layout(constant_id = 9) const uint WIDE = 2;   // vectors of a tile's row; even where C is bf16
+layout(constant_id = 10) const uint STEPS = 32; // terms of the sum in one pass; even
 layout(constant_id = 11) const uint BLOCK = 8; // tiles that pass over V together: their rows of U stay in the cache
 
 layout(push_constant) uniform Push {
     matmul_args args;
     layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 };
-layout(binding = 3, std430) buffer C_wide { float c_f32[]; };
-layout(binding = 3, std430) buffer C_packed { uint c_bf16[]; };
-layout(binding = 4, std430) readonly buffer E_wide { float e_f32[]; };
-layout(binding = 4, std430) readonly buffer E_packed { uint e_bf16[]; };
+layout(binding = 3, std430) buffer C { uint c[]; };
+layout(binding = 4, std430) readonly buffer E { uint e[]; };
+
+#define FEW 8u // terms in one pass of those that are left
 
 #define NT (LAYOUT == LAYOUT_NT)
-#define TN (LAYOUT == LAYOUT_TN)
-#define U_BF16 (NT ? IS_BF16(2) : IS_BF16(1))
-#define V_BF16 (!NT && IS_BF16(2))
+#define U_BF16 (LAYOUT != LAYOUT_TN && IS_BF16(NT ? 2 : 1))
 #define C_BF16 IS_BF16(3)
 #define SUM(r, j) sums[(r) * WIDE + (j)]
 
-Word u_at, v_at; // at the tile's first row of U, its first column of V
-uint ldu, ldv;
-float sums[ROWS * WIDE];
+Word u_at, v_at; // U's first row of the part of the tile, the tile's strip of V
+uint ldu;
+float sums[PART * WIDE];
 
-// V's columns of the tile; `at`: where they begin at this k.
-void load_v(Word at, out float v[WIDE])
-{
-    if (V_BF16) {
-        [[unroll]] for (uint j = 0; j < WIDE; j += 2) {
-            uint words = wide(at + j / 2 * GROUP);
-            v[j] = half_word(words, false);
-            v[j + 1] = half_word(words, true);
-        }
-    } else {
-        [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(at + j * GROUP));
-    }
-}
-
-// Adds the terms k .. k + steps - 1 (steps even and k too, or one term) to the sums of PART rows.
-void multiply(uint part, uint k, uint steps)
+// Adds the terms k .. k + steps - 1 (steps even and k too, or one term).
+void multiply(uint k, uint steps)
 {
     Word u_row[PART];
-    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at + in_words(U_BF16, (part + r) * ldu + k);
+    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at + in_words(U_BF16, r * ldu + k);
+    Word v_row = v_at + k * WIDE * GROUP;
     [[unroll]] for (uint q = 0; q < steps; q++) {
-        Word u_term = u_at + in_words(U_BF16, (k + q) * ldu + part);
         float v[WIDE];
-        load_v(v_at + in_words(V_BF16, (k + q) * ldv), v);
+        [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
         [[unroll]] for (uint r = 0; r < PART; r++) {
-            Word at = TN ? u_term : u_row[r];
-            uint i = TN ? r : q;
-            bool odd = TN || steps > 1 ? i % 2 == 1 : k % 2 == 1;
-            float u = U_BF16 ? half_word(at[i / 2].word, odd) : uintBitsToFloat(at[i].word);
-            [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(part + r, j) += u * v[j];
+            bool odd = steps > 1 ? q % 2 == 1 : k % 2 == 1;
+            float u = U_BF16 ? half_word(u_row[r][q / 2].word, odd) : uintBitsToFloat(u_row[r][q].word);
+            [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += u * v[j];
         }
     }
 }
 
-// C's element (m, n) from its sum.
-float finished(uint m, uint n, float sum)
+// The word of C that a lane finishes: one sum, or bf16 the sums of two neighbours in a row; e and old are what is added.
+uint finished(float first, float second, uint e, uint old, bool adds)
 {
-    sum *= args.scale;
-    uint e = EPILOGUE == EPILOGUE_BIAS ? args.offset_e + n : args.offset_e + m * args.lde + n;
-    if (EPILOGUE != EPILOGUE_NONE) sum += C_BF16 ? half_word(e_bf16[e / 2], e % 2 == 1) : e_f32[e];
-    uint at = args.offset_c + m * args.ldc + n;
-    if (ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0))
-        sum += C_BF16 ? half_word(c_bf16[at / 2], at % 2 == 1) : c_f32[at];
-    return sum;
-}
-
-// Writes two neighbours in a row of C; the second may be beyond the width.
-void finish_pair(uint m, uint n, float first, float second)
-{
-    first = finished(m, n, first);
-    second = n + 1 < args.n ? finished(m, n + 1, second) : 0;
-    c_bf16[(args.offset_c + m * args.ldc + n) / 2] = bf16_pack(vec4(first, second, 0, 0)).x;
-}
-
-void finish(uint m, uint n, float sum)
-{
-    c_f32[args.offset_c + m * args.ldc + n] = finished(m, n, sum);
+    vec2 sums = args.scale * vec2(first, second);
+    if (EPILOGUE != EPILOGUE_NONE) sums += C_BF16 ? vec2(half_word(e, false), half_word(e, true)) : vec2(uintBitsToFloat(e), 0);
+    if (adds) sums += C_BF16 ? vec2(half_word(old, false), half_word(old, true)) : vec2(uintBitsToFloat(old), 0);
+    return C_BF16 ? bf16_pack(vec4(sums, 0, 0)).x : floatBitsToUint(sums.x);
 }
 
 void main()
@@ -115,28 +82,58 @@ void main()
     // The last tile begins earlier where it would go beyond the end: some rows are then worked out twice, but written once.
     uint u_first = min(u0, u_count - ROWS);
     ldu = NT ? args.ldb : args.lda;
-    ldv = NT ? args.lda : args.ldb;
-    u_at = Word(NT ? addresses[1] : addresses[0]);
-    v_at = Word(NT ? addresses[0] : addresses[1]);
-    u_at = u_at + in_words(U_BF16, (NT ? args.offset_b : args.offset_a) + (TN ? u_first : u_first * ldu));
-    v_at = v_at + in_words(V_BF16, (NT ? args.offset_a : args.offset_b) + v0);
-    [[unroll]] for (uint i = 0; i < ROWS * WIDE; i++) sums[i] = 0;
-    for (uint k = 0; k + STEPS <= K; k += STEPS)
-        [[unroll]] for (uint part = 0; part < ROWS; part += PART) multiply(part, min(k, args.k - STEPS), STEPS);
-    for (uint k = K / STEPS * STEPS; k < K; k++)
-        [[unroll]] for (uint part = 0; part < ROWS; part += PART) multiply(part, min(k, args.k - 1), 1);
-    uint lane = gl_SubgroupInvocationID;
-    [[unroll]] for (uint r = 0; r < ROWS; r++) {
-        uint u = u_first + r;
-        if (u >= u0 && u < u_live) {
-            [[unroll]] for (uint j = 0; j < WIDE; j++) {
-                uint v = V_BF16 ? v0 + j / 2 * 2 * GROUP + 2 * lane + j % 2 : v0 + j * GROUP + lane;
-                if (v < v_live) {
-                    if (!C_BF16) finish(NT ? v : u, NT ? u : v, SUM(r, j));
-                    else if (NT && r % 2 == 0) finish_pair(v, u, SUM(r, j), SUM(r + 1, j));
-                    else if (!NT && j % 2 == 0) finish_pair(u, v, SUM(r, j), SUM(r, j + 1));
+    u_at = Word(addresses[NT ? 1 : 0]) + in_words(U_BF16, (NT ? args.offset_b : args.offset_a) + u_first * ldu);
+    v_at = Word(addresses[NT ? 0 : 1]) + v0 * args.k;
+    bool adds = ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0);
+    uint lane = gl_SubgroupInvocationID, each = C_BF16 ? 2 : 1; // sums in a word
+    Word c_at = Word(addresses[2]), e_at = Word(addresses[3]);
+    Out to = Out(addresses[2]);
+    // do, not for: this driver goes through a for's body once more, masked, after the last round.
+    uint part = 0;
+    do {
+        [[unroll]] for (uint i = 0; i < PART * WIDE; i++) sums[i] = 0;
+        uint k = 0;
+        if (K >= STEPS) {
+            do {
+                multiply(k, STEPS);
+                k += STEPS;
+            } while (k + STEPS <= K);
+        }
+        if (k + FEW <= K) {
+            do {
+                multiply(k, FEW);
+                k += FEW;
+            } while (k + FEW <= K);
+        }
+        if (k < K) {
+            do multiply(k, 1);
+            while (++k < K);
+        }
+        [[unroll]] for (uint r = 0; r < PART; r += NT ? each : 1) {
+            uint u = u_first + part + r;
+            if (u < u0 || u >= u_live) continue;
+            [[unroll]] for (uint j = 0; j < WIDE; j += NT ? 1 : each) {
+                // The lane's word: of row m of C, from column n on.
+                uint v = v0 + j * GROUP + (NT ? 1 : each) * lane;
+                uint c0 = in_words(C_BF16, args.offset_c + (NT ? (v0 + j * GROUP) * args.ldc + u : u * args.ldc + v0 + j * GROUP));
+                uint e0 = in_words(C_BF16, args.offset_e + (NT ? u : v0 + j * GROUP)), stride = in_words(C_BF16, args.ldc);
+                if (EPILOGUE == EPILOGUE_RESIDUAL) e0 += in_words(C_BF16, (NT ? v0 + j * GROUP : u) * args.lde);
+                uint e_word = 0, old = 0;
+                if (v >= v_live) continue;
+                if (NT) {
+                    if (EPILOGUE == EPILOGUE_RESIDUAL) e_word = e_at[e0 + lane * in_words(C_BF16, args.lde)].word;
+                    if (EPILOGUE == EPILOGUE_BIAS) e_word = e_at[e0].word;
+                    if (adds) old = c_at[c0 + lane * stride].word;
+                } else {
+                    if (EPILOGUE != EPILOGUE_NONE) e_word = wide(e_at + e0);
+                    if (adds) old = wide(c_at + c0);
                 }
+                float first = SUM(r, j), second = !C_BF16 ? 0 : NT ? SUM(r + 1, j) : SUM(r, j + 1);
+                if (C_BF16 && (NT ? u : v) + 1 >= args.n) second = 0; // beyond the row
+                to[c0 + (NT ? stride : 1) * lane].word = finished(first, second, e_word, old, adds);
             }
         }
-    }
+        u_at = u_at + in_words(U_BF16, PART * ldu);
+        part += PART;
+    } while (part < ROWS);
 }

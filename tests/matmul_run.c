@@ -23,6 +23,39 @@ static double rounding(const struct product *p, double x, bool bf16)
     return 0;
 }
 
+// Where an operand has term q of its row (or column) i: in a tensor whose rows are walked by k or not, or in strips (args.h).
+struct operand {
+    struct field *f;
+    bool by_k;
+    uint32_t shift;
+    uint32_t terms, strip, lanes; // strip 0: a tensor; lanes not 0: strips in PAIRS
+};
+
+static double *element(const struct operand *x, uint32_t i, uint32_t q)
+{
+    if (!x->strip) return x->f->value + (size_t)(x->by_k ? q : i) * x->f->columns + (x->by_k ? i : q) + x->shift;
+    uint32_t in_strip = i % x->strip, in_pairs = x->lanes ? in_strip % (2 * x->lanes) : 0;
+    if (x->lanes) in_strip += in_pairs % 2 * x->lanes + in_pairs / 2 - in_pairs;
+    return x->f->value + ((size_t)(i / x->strip) * x->terms + q) * x->strip + in_strip;
+}
+
+static void set(const struct operand *x, uint32_t i, uint32_t q, double number)
+{
+    size_t at = (size_t)(element(x, i, q) - x->f->value);
+    field_set(x->f, (uint32_t)(at / x->f->columns), (uint32_t)(at % x->f->columns), number);
+}
+
+static struct operand operand(struct run *r, bool by_k, uint32_t rows, uint32_t terms, uint32_t shift)
+{
+    return (struct operand){run_tensor(r, by_k ? terms : rows, (by_k ? rows : terms) + shift), .by_k = by_k, .shift = shift};
+}
+
+static struct operand strips(struct run *r, const struct matmul_variant *v, uint32_t rows, uint32_t terms, bool pairs)
+{
+    return (struct operand){run_floats(r, (rows + v->strips - 1) / v->strips * v->strips * terms),
+        .terms = terms, .strip = v->strips, .lanes = pairs ? v->group : 0};
+}
+
 static int run_whole(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
 {
     struct run r;
@@ -42,33 +75,34 @@ static int run_whole(const struct product *p, const struct matmul_variant *v, ui
     uint32_t m = alive(p->live_m, p->m, p), k = alive(p->live_k, p->k, p);
     bool a_by_k = p->layout == LAYOUT_TN, b_by_n = p->layout == LAYOUT_NT;
     uint32_t shift_a = 8 * (p->m % 2), shift_b = 8 * (p->n % 2), shift_c = 8 * (p->k % 2), shift_e = 8 * (p->m % 3);
-    if (v->turned) a_by_k = true, shift_a = 0; // A is given transposed, and wider
-    uint32_t columns_a = v->turned ? (uint32_t)turned_columns(p->m) : (a_by_k ? p->m : p->k) + shift_a;
-    struct field *a = run_tensor(&r, a_by_k ? p->k : p->m, columns_a);
-    struct field *b = run_tensor(&r, b_by_n ? p->n : p->k, (b_by_n ? p->k : p->n) + shift_b);
+    bool packed = v->strips != 0, turned = packed && a_by_k;
+    if (packed && b_by_n) shift_a = 0;
+    else if (packed) shift_b = 0;
+    if (turned) shift_a = 0, r.constants[1] &= ~2u; // A is f32 then
+    struct operand a = packed && b_by_n ? strips(&r, v, p->m, p->k, false) : operand(&r, a_by_k && !turned, p->m, p->k, shift_a);
+    struct operand b = packed && !b_by_n ? strips(&r, v, p->n, p->k, p->store >> 3 & 1)
+                                         : operand(&r, !b_by_n, p->n, p->k, shift_b);
     uint32_t beyond = p->store >> 3 & p->n & 1 ? 0 : 1; // a bf16 pair's second half may become 0
     struct field *c = run_tensor(&r, p->m, p->n + shift_c + beyond);
     bool residual = p->epilogue == EPILOGUE_RESIDUAL, bias = p->epilogue == EPILOGUE_BIAS;
     struct field *e = residual || bias ? run_tensor(&r, bias ? 1 : p->m, p->n + shift_e) : run_shared(&r, 1);
-    struct matmul_args args = {p->m, p->n, p->k, a->ld, b->ld, c->ld, e->ld, shift_a, shift_b, shift_c,
+    struct matmul_args args = {p->m, p->n, p->k, a.f->ld, b.f->ld, c->ld, e->ld, shift_a, shift_b, shift_c,
         residual || bias ? shift_e : 0, p->first_row, p->scale};
     run_args(&r, &args, sizeof args);
 
     for (uint32_t i = 0; i < k; i++) {
-        for (uint32_t j = 0; j < m; j++) field_set(a, a_by_k ? i : j, (a_by_k ? j : i) + shift_a, test_uniform(seed));
-        for (uint32_t j = 0; j < p->n; j++)
-            field_set(b, b_by_n ? j : i, (b_by_n ? i : j) + shift_b, test_uniform(seed));
+        for (uint32_t j = 0; j < m; j++) set(&a, j, i, test_uniform(seed));
+        for (uint32_t j = 0; j < p->n; j++) set(&b, j, i, test_uniform(seed));
     }
-    if (p->huge != 0) field_set(a, 0, shift_a, (double)p->huge);
+    if (p->huge != 0) set(&a, 0, 0, (double)p->huge);
     field_random(c, 0, p->m, 1, seed);
     bool adds = p->add == ADD_ALWAYS || (p->add == ADD_UNLESS_FIRST && !p->first);
     for (uint32_t i = 0; i < m; i++)
         for (uint32_t j = 0; j < p->n; j++) {
             double sum = 0, size = 0, off = 0, most = 0, added = 0, added_size = 0;
             for (uint32_t q = 0; q < k; q++) {
-                double x = a->value[(a_by_k ? q : i) * a->columns + (a_by_k ? i : q) + shift_a];
-                double y = b->value[(b_by_n ? j : q) * b->columns + (b_by_n ? q : j) + shift_b];
-                double dx = rounding(p, x, a->stored == STORED_BF16), dy = rounding(p, y, b->stored == STORED_BF16);
+                double x = *element(&a, i, q), y = *element(&b, j, q);
+                double dx = rounding(p, x, a.f->stored == STORED_BF16), dy = rounding(p, y, b.f->stored == STORED_BF16);
                 sum += x * y;
                 off += fabs(x) * dy + fabs(y) * dx + dx * dy;
                 size += fabs(x * y) + fabs(x) * dy + fabs(y) * dx + dx * dy;

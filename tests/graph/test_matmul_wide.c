@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// matmul_wide and transpose, for software drivers whose kernels may read through addresses: every layout, storage, live
+// matmul_wide and strips, for software drivers whose kernels may read through addresses: every layout, storage, live
 // count and epilogue on shapes with tails, against double precision; mutations.
 #include "matmul_run.h"
 
@@ -21,7 +21,7 @@ static bool wide(const struct product *p, struct matmul_variant *v)
     return false;
 }
 
-// Storages (bit 1 A, 2 B, 3 C, 4 E, as C) and what goes with them. NT's A is a transpose, always f32.
+// Storages (bit 1 A, 2 B, 3 C, 4 E, as C) and what goes with them. V lies in strips and TN's A turned, always f32.
 static const struct product settings[] = {
     {.layout = LAYOUT_NT, .scale = 1},
     {.layout = LAYOUT_NT, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_RESIDUAL, .store = 1 << 2 | 1 << 3 | 1 << 4, .scale = 0.5f},
@@ -58,37 +58,57 @@ static void test_products(void)
     CHECK(run > 100);
 }
 
-static void run_transpose(uint32_t rows, uint32_t columns, uint32_t live, uint32_t first_row, bool bf16)
+// x's rows and columns in strips of `width`; turned and 0: the transpose.
+static void run_strips(uint32_t rows, uint32_t columns, uint32_t live, uint32_t first_row, bool bf16, bool turn, uint32_t width, bool pairs)
 {
     struct run r;
     uint64_t seed = rows + columns;
-    run_begin(&r, "transpose", bf16 ? 1 << 1 : 0);
+    run_begin(&r, "strips", bf16 ? 1 << 1 : 0);
     run_constant(&r, LIVE_TOKENS);
+    run_constant(&r, turn);
+    run_constant(&r, pairs);
     r.live.tokens = live + first_row;
-    struct field *x = run_tensor(&r, rows, columns);
-    struct field *y = run_tensor(&r, columns, rows);
-    struct transpose_args args = {rows, columns, x->ld, y->ld, first_row};
+    uint32_t across = turn ? rows : columns, along = turn ? columns : rows, shift = 8 * (rows % 2);
+    if (!width) width = (across + 15) / 16 * 16 + 16;
+    struct field *x = run_tensor(&r, rows, columns + shift), *y = run_floats(&r, (across + width - 1) / width * along * width);
+    struct strips_args args = {rows, columns, x->ld, width, shift, first_row};
     run_args(&r, &args, sizeof args);
     field_random(x, 0, rows, 1, &seed);
-    for (uint32_t i = 0; i < live && i < rows; i++)
-        for (uint32_t j = 0; j < columns; j++) field_want(y, j, i, x->value[i * x->columns + j], EXACT);
-    uint32_t width = bf16 ? 2 * run_group : run_group;
-    run_check(&r, (rows + 15) / 16 * ((columns + width - 1) / width) + 1);
+    uint32_t done = (live + 15) / 16 * 16; // whole bands are copied; the last row stands for those beyond
+    for (uint32_t i = 0; i < done; i++)
+        for (uint32_t j = 0; j < columns; j++) {
+            uint32_t in = (turn ? i : j) % width, block = in % (2 * run_group);
+            if (pairs) in += block % 2 * run_group + block / 2 - block;
+            size_t at = turn ? (size_t)(i / width * columns + j) * width + in : (size_t)(j / width * rows + i) * width + in;
+            if (i < live && i < rows) field_want(y, (uint32_t)at, 0, x->value[i * x->columns + j + shift], EXACT);
+            else if (turn || i < rows) field_want(y, (uint32_t)at, 0, 0, ANYTHING);
+        }
+    uint32_t at_once = bf16 ? 2 * run_group : run_group;
+    run_check(&r, (rows + 15) / 16 * ((columns + at_once - 1) / at_once) + 1);
 }
 
-static void test_transpose(void)
+static void test_strips(void)
 {
-    for (int bf16 = 0; bf16 < 2; bf16++) {
-        run_transpose(33, 72, 33, 0, bf16);
-        run_transpose(16, 32, 9, 5, bf16);
-        run_transpose(50, 45, 50, 0, bf16);
-        run_transpose(5, 100, 0, 0, bf16);
-    }
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (int kind = 0; kind < 4; kind++) { // side by side, in pairs, turned, the transpose
+            if (kind == 1 && !bf16) continue;
+            uint32_t width = kind == 3 ? 0 : 2 * run_group;
+            run_strips(33, 72, 33, 0, bf16, kind >= 2, width, kind == 1);
+            run_strips(16, 32, 9, 5, bf16, kind >= 2, width, kind == 1);
+            run_strips(50, 45, 50, 0, bf16, kind >= 2, width, kind == 1);
+            run_strips(70, 104, 34, 0, bf16, kind >= 2, width, kind == 1);
+            run_strips(5, 100, 0, 0, bf16, kind >= 2, width, kind == 1);
+        }
 }
 
 static void test_turned(void)
 {
-    run_transpose(18, 40, 17, 3, true);
+    run_strips(18, 40, 17, 3, true, true, 2 * run_group, false);
+}
+
+static void test_beside(void)
+{
+    run_strips(18, 40, 17, 3, true, false, 2 * run_group, true);
 }
 
 static void test_all(struct product p)
@@ -121,7 +141,7 @@ static const struct mutation mutations[] = {
     {test_nt, "a column less", IN_ARGS, WORD(matmul_args, n), ADD, -1},
     {test_nt, "a term less", IN_ARGS, WORD(matmul_args, k), ADD, -1},
     {test_nt, "a term more", IN_ARGS, WORD(matmul_args, k), ADD, 1},
-    {test_nt, "the transpose's leading dimension", IN_ARGS, WORD(matmul_args, lda), ADD, -8},
+    {test_tn, "the transpose's leading dimension", IN_ARGS, WORD(matmul_args, lda), ADD, -8},
     {test_nt, "B's leading dimension", IN_ARGS, WORD(matmul_args, ldb), ADD, -8},
     {test_nt, "B's offset", IN_ARGS, WORD(matmul_args, offset_b), SET, 0},
     {test_nt, "which rows are live", IN_CONSTANTS, 3, SET, LIVE_NONE},
@@ -137,18 +157,21 @@ static const struct mutation mutations[] = {
     {test_nn, "first row", IN_ARGS, WORD(matmul_args, first_row), ADD, 1},
     {test_nn, "live tokens", IN_LIVE, WORD(live_block, tokens), ADD, -1},
     {test_nn, "no epilogue", IN_CONSTANTS, 6, SET, EPILOGUE_NONE},
-    {test_nn, "layout", IN_CONSTANTS, 2, SET, LAYOUT_TN},
+    {test_nn, "layout", IN_CONSTANTS, 2, SET, LAYOUT_NT},
     {test_tn, "live targets", IN_LIVE, WORD(live_block, targets), ADD, -1},
     {test_tn, "which terms are live", IN_CONSTANTS, 4, SET, LIVE_NONE},
     {test_tn, "scale", IN_ARGS, WORD(matmul_args, scale), TIMES, 1.001},
     {test_tn, "first micro-batch", IN_LIVE, WORD(live_block, first), SET, 1},
     {test_tn, "bias as residual", IN_CONSTANTS, 6, SET, EPILOGUE_RESIDUAL},
-    {test_turned, "rows", IN_ARGS, WORD(transpose_args, rows), ADD, -4},
-    {test_turned, "columns", IN_ARGS, WORD(transpose_args, columns), ADD, -1},
-    {test_turned, "x's leading dimension", IN_ARGS, WORD(transpose_args, ldx), ADD, -8},
-    {test_turned, "y's leading dimension", IN_ARGS, WORD(transpose_args, ldy), ADD, 8},
-    {test_turned, "first row", IN_ARGS, WORD(transpose_args, first_row), ADD, 1},
-    {test_turned, "live tokens", IN_LIVE, WORD(live_block, tokens), ADD, -1},
+    {test_turned, "columns", IN_ARGS, WORD(strips_args, columns), ADD, -1},
+    {test_turned, "x's leading dimension", IN_ARGS, WORD(strips_args, ldx), ADD, -8},
+    {test_turned, "width of a strip", IN_ARGS, WORD(strips_args, width), ADD, 16},
+    {test_turned, "first row", IN_ARGS, WORD(strips_args, first_row), ADD, 2},
+    {test_turned, "no turning", IN_CONSTANTS, 3, SET, 0},
+    {test_beside, "rows", IN_ARGS, WORD(strips_args, rows), ADD, -1},
+    {test_beside, "first column", IN_ARGS, WORD(strips_args, offset), ADD, 8},
+    {test_beside, "pairs", IN_CONSTANTS, 4, SET, 0},
+    {test_turned, "live tokens", IN_LIVE, WORD(live_block, tokens), ADD, -2},
 };
 
 int main(void)
@@ -162,7 +185,7 @@ int main(void)
         return 77;
     }
     test_products();
-    test_transpose();
+    test_strips();
     run_mutations(mutations, sizeof mutations / sizeof *mutations);
     CHECK(run_validation_messages() == 0);
     run_close();

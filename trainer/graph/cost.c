@@ -103,8 +103,8 @@ struct cost call_cost(const struct program *p, const struct call *c, const struc
     if (strcmp(c->kernel, "matmul_reduce") == 0) return reduce_cost(p, c, live);
     if (strncmp(c->kernel, "attention_", 10) == 0 && c->flop > 0)
         return (struct cost){c->flop * live->pairs / (T * T), c->bytes * (double)live->tokens / T};
-    if (strcmp(c->kernel, "transpose") == 0) {
-        struct transpose_args x;
+    if (strcmp(c->kernel, "strips") == 0) {
+        struct strips_args x;
         memcpy(&x, c->args, sizeof x);
         return (struct cost){0, c->bytes * (double)live_of(live, c->constants[2], x.rows, x.first_row) / (double)x.rows};
     }

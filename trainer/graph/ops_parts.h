@@ -68,7 +68,10 @@ struct product {
     uint64_t m, n, k;
     uint32_t live_m, live_k, add, epilogue;
     uint64_t first_row; // live rows are counted from here
-    tensor_id turned;   // the transpose of the rows of A at hand, where a variant reads that
+    // What matmul_wide reads of the piece at hand (product.c): V's strips, from which row of C (NT) or column and term on, and
+    // TN's transpose of A.
+    tensor_id strips, turned;
+    uint64_t strips_across, strips_k;
 };
 
 // The calls of a product: the variant that suits it, in as many pieces as ranges of its operands ask for. A reduction in

@@ -14,21 +14,45 @@ static bool is_bf16(const struct program *p, const struct operand *x)
     return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
 }
 
-// Makes the transpose of rows m0 .. m0 + m - 1 of A.
-static void turn_call(struct program *p, struct product *x, uint64_t m0, uint64_t m)
+// An operand of matmul_wide in the order in which its tiles read it, made now (args.h: strips): rows r0 .. r0 + rows - 1 and
+// columns c0 .. c0 + columns - 1 of o, in strips of `width`; 0: the transpose.
+static tensor_id strips_call(struct program *p, const struct operand *o, uint64_t r0, uint64_t rows, uint64_t c0,
+    uint64_t columns, bool turn, uint64_t width, bool pairs, uint32_t live, uint64_t first_row)
 {
-    x->turned = program_scratch(p, STORAGE_F32, x->k, turned_columns(m), "transpose");
-    uint32_t group = p->limits.info->subgroup_size, width = is_bf16(p, &x->a) ? 2 * group : group;
-    struct call *c = call_begin(p, "transpose");
+    uint64_t across = turn ? rows : columns, along = turn ? columns : rows;
+    tensor_id y = width ? program_scratch(p, STORAGE_F32, (across + width - 1) / width * along, width, "strips")
+                        : program_scratch(p, STORAGE_F32, along, (across + 15) / 16 * 16, "transpose");
+    assert(!width || ld(p, y) == width);
+    uint32_t group = p->limits.info->subgroup_size, at_once = is_bf16(p, o) ? 2 * group : group;
+    struct call *c = call_begin(p, "strips");
     c->constants[0] = group;
-    call_use(c, x->a.tensor, x->a.part, x->a.first_row + m0, m, true, false);
-    call_write(c, x->turned);
-    struct transpose_args args = {.rows = (uint32_t)m, .columns = (uint32_t)x->k, .ldx = ld(p, x->a.tensor),
-        .ldy = ld(p, x->turned), .first_row = (uint32_t)(x->first_row + m0)};
+    call_use(c, o->tensor, o->part, o->first_row + r0, rows, true, false);
+    call_write(c, y);
+    struct strips_args args = {.rows = (uint32_t)rows, .columns = (uint32_t)columns, .ldx = ld(p, o->tensor),
+        .width = ld(p, y), .offset = (uint32_t)c0, .first_row = (uint32_t)(first_row + r0)};
     call_args(c, &args, sizeof args);
-    call_constant(c, x->live_m);
-    call_groups(p, c, (m + 15) / 16 * ((x->k + width - 1) / width));
-    c->bytes = (double)(m * x->k) * (4.0 + (double)element_bytes(p, x->a.tensor));
+    call_constant(c, live);
+    call_constant(c, turn);
+    call_constant(c, pairs);
+    call_groups(p, c, (rows + 15) / 16 * ((columns + at_once - 1) / at_once));
+    c->bytes = (double)(rows * columns) * (4.0 + (double)element_bytes(p, o->tensor));
+    return y;
+}
+
+// Makes what matmul_wide reads of A and B, but for strips that the piece before had, too.
+static void pack_calls(struct program *p, struct product *x, uint64_t width, uint64_t m0, uint64_t m, uint64_t n0,
+    uint64_t n, uint64_t k0, uint64_t k)
+{
+    bool nt = x->layout == LAYOUT_NT;
+    uint64_t across = nt ? m0 : n0;
+    if (x->strips < 0 || across != x->strips_across || k0 != x->strips_k) {
+        if (nt) x->strips = strips_call(p, &x->a, m0, m, k0, k, true, width, false, x->live_m, x->first_row);
+        else x->strips = strips_call(p, &x->b, k0, k, n0, n, false, width, is_bf16(p, &x->c), x->live_k, x->first_row);
+        x->strips_across = across;
+        x->strips_k = k0;
+    }
+    if (x->layout == LAYOUT_TN)
+        x->turned = strips_call(p, &x->a, k0, k, m0, m, true, 0, false, x->live_k, x->first_row);
 }
 
 // Binds what a product's sums end in, C and what is added to them (else `unused` once more), rows m0 .. m0 + m - 1 from
@@ -91,19 +115,23 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
         .epilogue = x->epilogue, .products = p->limits.products};
     struct matmul_variant v = matmul_choose(&p->limits, &shape);
     if (p->limits.met) choices_meet(p->limits.met, &shape, &v);
-    if (v.turned && n0 == 0) turn_call(p, x, m0, m);
+    bool nt = b_by_n, tn = a_by_k;
+    if (v.strips) pack_calls(p, x, v.strips, m0, m, n0, n, k0, k);
     tensor_id sums = v.split > 1 ? program_scratch(p, STORAGE_F32, v.split * m, n, "sums of parts") : NO_TENSOR;
     struct call *c = call_begin(p, v.kernel);
     c->constants[0] = v.group;
     c->subgroup = v.subgroup;
     c->why = v.why;
     uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
-    if (v.turned) call_read(c, x->turned);
+    tensor_id a_packed = !v.strips ? NO_TENSOR : nt ? x->strips : tn ? x->turned : NO_TENSOR;
+    tensor_id b_packed = v.strips && !nt ? x->strips : NO_TENSOR;
+    if (a_packed >= 0) call_read(c, a_packed);
     else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
-    call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
+    if (b_packed >= 0) call_read(c, b_packed);
+    else call_use(c, x->b.tensor, x->b.part, x->b.first_row + b_row, b_rows, true, false);
     struct matmul_args args = {.m = (uint32_t)m, .n = (uint32_t)n, .k = (uint32_t)k,
-        .lda = ld(p, v.turned ? x->turned : x->a.tensor), .ldb = ld(p, x->b.tensor), .lde = 8,
-        .offset_a = (uint32_t)(a_by_k ? m0 : k0), .offset_b = (uint32_t)(b_by_n ? k0 : n0),
+        .lda = ld(p, a_packed >= 0 ? a_packed : x->a.tensor), .ldb = ld(p, b_packed >= 0 ? b_packed : x->b.tensor), .lde = 8,
+        .offset_a = a_packed >= 0 ? 0 : (uint32_t)(a_by_k ? m0 : k0), .offset_b = b_packed >= 0 ? 0 : (uint32_t)(b_by_n ? k0 : n0),
         .first_row = (uint32_t)(x->first_row + (x->live_m ? m0 : k0)), .scale = 1};
     if (sums >= 0) {
         call_write(c, sums);
@@ -146,6 +174,7 @@ void product_calls(struct program *p, const struct product *x)
     while (x->layout == LAYOUT_NT && (double)m_step * (double)n_step > most && n_step > 256)
         n_step = (n_step / 2 + 255) / 256 * 256;
     struct product y = *x;
+    y.strips = y.turned = NO_TENSOR;
     tensor_id sum = NO_TENSOR;
     if (k_step < x->k && is_bf16(p, &x->c)) {
         assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);

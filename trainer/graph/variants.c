@@ -70,41 +70,30 @@ static void add_register(struct candidates *c, uint32_t rows, bool deal, const c
 }
 
 #define WIDE_ROWS 24
-#define TURNED 64 // a multiple of every width of wide's tiles
 
-uint64_t turned_columns(uint64_t m)
-{
-    return divide_up(m, TURNED) * TURNED;
-}
-
-// Tiles as a CPU's own kernels have them (matmul_wide.comp). AVX2's 16 registers hold the sums of two vectors of six rows,
-// with what is multiplied; such drivers make no fused multiply-adds, so that a product needs a register of its own: where the
-// rows' addresses are many, too (NT, NN), only four rows do not spill, and twice the steps make up for the sums that
-// wait in memory. Cycles of the driver's loop by llvm-mca for Zen 3, flop a cycle: NN 14.2 with 6 rows and 8 steps, 15.3
-// with 4 and 8, 17.7 with 4 and 16; TN 17.4 with 6 and 8. AVX-512 has twice as many registers.
+// Tiles as a CPU's own kernels have them (matmul_wide.comp): the sums of a part of the tile, two vectors of six rows, fill
+// AVX2's 16 registers together with what is multiplied, and stay there while k runs from end to end. Such drivers make no fused
+// multiply-adds, so that a product needs a register of its own. Flop a cycle of the driver's loop by llvm-mca for Zen 3, with
+// rows x vectors x terms in one pass: 4 x 2 x 16: 16.1, 4 x 2 x 32: 18.3, 6 x 2 x 16: 17.6, 6 x 2 x 32: 19.1; 3 x 4 x 32 would have
+// 20.2 and is slower (five streams of loads). All 24 rows in one pass, with sums in memory between passes, had 17.3. AVX-512
+// has twice as many registers.
 static void add_wide(struct candidates *c)
 {
     const struct matmul_shape *s = c->shape;
     const struct gpu_info *info = c->limits->info;
     if (!can_deal(c->limits) || !info->addresses || s->k < 32 || s->products != PRODUCTS_F32) return;
     uint32_t lanes = info->subgroup_size, wide = 2;
-    bool turned = s->layout == LAYOUT_NT;
-    if (turned) {
-        if (s->m < 8) return; // a transpose for nothing
-    } else {
-        // Whole vectors of B must lie in its rows, which are multiples of 8 long.
-        if (s->n % (2 * lanes) != 0 && !s->b_bf16) wide = 1;
-        if (s->n % (wide * lanes) != 0 && lanes * wide > 8) return;
-        if (s->c_bf16 && !s->b_bf16) return; // C's pairs are B's
-    }
-    uint64_t u = turned ? s->n : s->m, v = turned ? s->m : s->n;
-    bool pairs = turned ? s->c_bf16 : s->layout == LAYOUT_TN && s->a_bf16; // rows of the tile, two in a word
+    bool nt = s->layout == LAYOUT_NT;
+    if (nt && s->m < 8) return; // strips for nothing
+    if (!nt && s->c_bf16 && !s->b_bf16) return; // C's pairs are B's
+    uint64_t u = nt ? s->n : s->m, v = nt ? s->m : s->n;
+    bool pairs = nt && s->c_bf16; // rows of the tile, two in a word
     if (u < WIDE_ROWS || (pairs && u % 2 != 0)) return;
     uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
-    uint32_t part = lanes > 8 ? 8 : s->layout == LAYOUT_TN ? 6 : 4;
-    struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .turned = turned,
+    uint32_t part = lanes > 8 ? 8 : 6;
+    struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .strips = wide * lanes,
         .why = "software: a CPU's tiles", .constant_count = 5,
-        .constants = {WIDE_ROWS, part, wide, part == 4 ? 16 : 8, (uint32_t)(block ? block : 1)}};
+        .constants = {WIDE_ROWS, part, wide, lanes > 8 ? 16 : 32, (uint32_t)(block ? block : 1)}};
     snprintf(w.name, sizeof w.name, "wide %ux%u", WIDE_ROWS, wide * lanes);
     fold(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
     add(c, &w);

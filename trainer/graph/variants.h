@@ -26,7 +26,7 @@ struct matmul_variant {
     uint32_t group, subgroup; // workgroup size; required subgroup size or 0
     uint32_t constants[MATMUL_CONSTANTS], constant_count;
     uint32_t groups_x, groups_y;
-    bool turned; // reads A through transpose: f32 [k, turned_columns(m)] at binding 1
+    uint32_t strips; // not 0: matmul_wide, which reads V in strips of this width, and A turned where both are walked by k
     // Parts that k is cut into, 1: none. Else the kernel's C is scratch of its own, f32 [split * m, n], from offset 0, with
     // neither ADD nor EPILOGUE, and matmul_reduce adds the parts up (constants: split, step). Parts begin at multiples of
     // `step` terms.
@@ -41,9 +41,6 @@ int matmul_candidates(
 bool matmul_find(const struct limits *limits, const struct matmul_shape *shape, const char *name, struct matmul_variant *out);
 // What limits->choices holds for this shape, else the first candidate.
 struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape);
-
-// Columns of the transpose of A that such a variant reads, beyond m perhaps, so that whole vectors can be read.
-uint64_t turned_columns(uint64_t m);
 
 // Sets workgroup size, constants from id 4 on, and grid of an attention kernel's call for T rows.
 enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENTION_DKV, ATTENTION_CACHE };

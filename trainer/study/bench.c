@@ -164,7 +164,7 @@ void bench_roof(struct bench *b, const struct peaks *peaks)
         row->bytes += c->cost.bytes;
         row->roof += roof;
         b->roof += roof;
-        if (strncmp(row->kernel, "matmul_", 7) == 0 || strcmp(row->kernel, "transpose") == 0) b->products_seconds += c->seconds;
+        if (strncmp(row->kernel, "matmul_", 7) == 0 || strcmp(row->kernel, "strips") == 0) b->products_seconds += c->seconds;
         if (row->update) b->update_seconds += c->seconds;
     }
     for (int i = 0; i < b->row_count; i++)

@@ -53,7 +53,7 @@ struct bench {
     struct bench_row *rows; // (row_count) those that take longest first
     int row_count;
     double roof;                                  // seconds of the step
-    double products_seconds, update_seconds;      // of `device`: products, their transposes and sums of parts; the update
+    double products_seconds, update_seconds;      // of `device`: products, their strips and sums of parts; the update
 };
 
 // Makes a first step, then `repeat` steps and as many timed ones; weights change as in training. -1 and a

@@ -14,7 +14,7 @@
 // Two variants of one name may differ between builds: only the same kernel with the same constants was tried.
 static uint64_t fingerprint(const struct matmul_variant *v)
 {
-    const uint32_t words[] = {v->group, v->subgroup, v->constant_count, v->groups_x, v->groups_y, v->turned, v->split, v->step};
+    const uint32_t words[] = {v->group, v->subgroup, v->constant_count, v->groups_x, v->groups_y, v->strips, v->split, v->step};
     uint64_t hash = fnv1a(FNV_START, v->kernel, strlen(v->kernel));
     hash = fnv1a(hash, words, sizeof words);
     return fnv1a(hash, v->constants, v->constant_count * sizeof *v->constants);
