@@ -19,6 +19,6 @@ void main()
     uint gate0 = t * args.ld_gu / 4, up0 = gate0 + args.columns / 4, y0 = t * args.ld_out / 4;
     EACH_VEC4(i, args.columns / 4) {
         vec4 g = ROW4(gu, 1, gate0, i), e;
-        STORE4(y, 2, y0 + i, g * sigmoid(gate_k(g), e) * ROW4(gu, 1, up0, i));
+        SET_ROW4(y, 2, y0, i, g * sigmoid(gate_k(g), e) * ROW4(gu, 1, up0, i));
     }
 }

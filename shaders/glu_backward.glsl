@@ -22,7 +22,7 @@ void main()
     EACH_VEC4(i, args.columns / 4) {
         vec4 g = ROW4(gu, 1, gate0, i), u = ROW4(gu, 1, up0, i), d = ROW4(dout, 2, dout0, i);
         vec4 e, s = sigmoid(gate_k(g), e);
-        STORE4(dgu, 3, up0 + i, d * g * s);
-        STORE4(dgu, 3, gate0 + i, d * u * (s + g * s * (e * s) * gate_slope(g)));
+        SET_ROW4(dgu, 3, up0, i, d * g * s);
+        SET_ROW4(dgu, 3, gate0, i, d * u * (s + g * s * (e * s) * gate_slope(g)));
     }
 }

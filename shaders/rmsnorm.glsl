@@ -23,13 +23,13 @@ void main()
     uint count = (args.columns + 3) / 4;
     vec4 squares = vec4(0);
     EACH_VEC4(i, count) {
-        vec4 v = cut4(ROW4(x, 1, x0, i), 4 * i, args.columns);
+        vec4 v = CUT4(ROW4(x, 1, x0, i), i, args.columns);
         squares += v * v;
     }
     float r = inversesqrt(group_sum(sum4(squares)) / float(args.columns) + args.epsilon);
     EACH_VEC4(i, count) {
         vec4 v = ROW4(x, 1, x0, i) * r * (ROW4(w, 2, 0, i) + args.shift);
-        STORE4_CUT(y, 3, y0 + i, v, 4 * i, args.columns);
+        SET_ROW4_CUT(y, 3, y0, i, v, args.columns);
     }
     if (LANE == 0) rstd[args.first_row + t] = r;
 }

@@ -27,13 +27,13 @@ void main()
     vec4 sums = vec4(0);
     EACH_VEC4(i, count) {
         vec4 g = ROW4(dy, 4, dy0, i) * (ROW4(w, 2, 0, i) + args.shift);
-        sums += cut4(g * ROW4(x, 1, x0, i), 4 * i, args.columns);
+        sums += CUT4(g * ROW4(x, 1, x0, i), i, args.columns);
     }
     float mean = group_sum(sum4(sums)) * r / float(args.columns); // of g xhat
     EACH_VEC4(i, count) {
         vec4 g = ROW4(dy, 4, dy0, i) * (ROW4(w, 2, 0, i) + args.shift);
         vec4 d = r * (g - ROW4(x, 1, x0, i) * r * mean);
         if (ADD != ADD_NONE) d += ROW4(dx, 5, dx0, i);
-        STORE4_CUT(dx, 5, dx0 + i, d, 4 * i, args.columns);
+        SET_ROW4_CUT(dx, 5, dx0, i, d, args.columns);
     }
 }

@@ -76,6 +76,13 @@ const uint32_t *run_group_sizes(int *count, int argc, char **argv)
 
 // ---- describing a run --------------------------------------------------------------------------------------------
 
+const char *run_row_form(const char *plain, const char *wide, uint32_t columns)
+{
+    const struct gpu_info *info = gpu_info(run_gpu());
+    bool here = info->addresses && run_group == info->subgroup_size && (run_group == 8 || run_group == 16);
+    return here && columns % (4 * run_group) == 0 ? wide : plain;
+}
+
 void run_begin(struct run *r, const char *kernel, uint32_t store)
 {
     *r = (struct run){.kernel = kernel, .constants = {run_group, store}, .constant_count = 2, .field_count = 1};

@@ -79,6 +79,9 @@ struct gpu *run_gpu(void);
 // Workgroup sizes worth testing here: *count of them; arguments of the program, if any, else a default set.
 const uint32_t *run_group_sizes(int *count, int argc, char **argv);
 
+// The form of a kernel that reads through addresses, where device and width allow it, as row_variant would say.
+const char *run_row_form(const char *plain, const char *wide, uint32_t columns);
+
 // A run; `store` is the STORE mask. The live block begins with tokens, documents, targets and distinct 0, and 1 for
 // scales. Everything a run owns is freed by run_execute.
 void run_begin(struct run *r, const char *kernel, uint32_t store);

@@ -12,14 +12,6 @@ static uint32_t store_mask; // of the runs to come: 0, or every tensor as bf16
 static const uint32_t widths[] = {1, 5, 7, 8, 13, 31, 64, 65, 192, 257};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
-// The form that reads through addresses, where device and width allow it, as row_variant would say.
-static const char *form(const char *plain, const char *wide, uint32_t columns)
-{
-    const struct gpu_info *info = gpu_info(run_gpu());
-    bool here = info->addresses && run_group == info->subgroup_size && (run_group == 8 || run_group == 16);
-    return here && columns % (4 * run_group) == 0 ? wide : plain;
-}
-
 // ---- rmsnorm -----------------------------------------------------------------------------------------------------
 
 // Rows first .. first + rows - 1 of a micro-batch are bound; `alive` of them are in use.
@@ -27,7 +19,7 @@ static void rmsnorm_case(uint32_t rows, uint32_t alive, uint32_t first, uint32_t
 {
     uint64_t seed = columns + rows;
     struct run r;
-    run_begin(&r, form("rmsnorm", "rmsnorm_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 3));
+    run_begin(&r, run_row_form("rmsnorm", "rmsnorm_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 3));
     run_constant(&r, LIVE_TOKENS);
     struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns),
                  *y = run_tensor(&r, rows, columns);
@@ -63,7 +55,7 @@ static void rmsnorm_backward_case(uint32_t rows, uint32_t alive, uint32_t first,
 {
     uint64_t seed = columns + rows;
     struct run r;
-    run_begin(&r, form("rmsnorm_backward", "rmsnorm_backward_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 4 | 1 << 5));
+    run_begin(&r, run_row_form("rmsnorm_backward", "rmsnorm_backward_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 4 | 1 << 5));
     run_constant(&r, LIVE_TOKENS);
     run_constant(&r, add);
     struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns);
@@ -216,7 +208,7 @@ static void glu_case(
 {
     uint64_t seed = columns + rows;
     struct run r;
-    const char *kernel = backward ? form("glu_backward", "glu_backward_wide", columns) : form("glu", "glu_wide", columns);
+    const char *kernel = backward ? run_row_form("glu_backward", "glu_backward_wide", columns) : run_row_form("glu", "glu_wide", columns);
     run_begin(&r, kernel, STORE(1 << 1 | 1 << 2 | 1 << 3));
     run_constant(&r, activation);
     struct field *gu = run_tensor(&r, rows, 2 * columns), *y = run_tensor(&r, rows, columns);

@@ -205,7 +205,7 @@ static void adamw_case(uint32_t count, int kind, uint32_t groups)
 {
     uint64_t seed = count;
     struct run r;
-    optimizer_begin(&r, "adamw", 6, count, kind);
+    optimizer_begin(&r, run_row_form("adamw", "adamw_wide", count), 6, count, kind);
     struct reference_update u = update_of(&r, kind);
     r.live.beta1 = 0.9f;
     r.live.beta2 = 0.999f;
@@ -243,12 +243,12 @@ static void adamw_case(uint32_t count, int kind, uint32_t groups)
 
 static void adamw_typical(void)
 {
-    adamw_case(104, WITH_DECAY | WITH_COPY, 2);
+    adamw_case(128, WITH_DECAY | WITH_COPY, 2);
 }
 
 static void adamw_skipped(void)
 {
-    adamw_case(104, WITH_DECAY | WITH_COPY | SKIPPED, 2);
+    adamw_case(128, WITH_DECAY | WITH_COPY | SKIPPED, 2);
 }
 
 static void sgd_case(uint32_t count, int kind, uint32_t groups)
@@ -539,6 +539,7 @@ static void test_update(void)
     for (int kind = 0; kind < OPTIMIZER_KINDS; kind++) {
         for (uint32_t groups = 1; groups < 40; groups += 12) {
             adamw_case(1000, kind, groups);
+            adamw_case(960, kind, groups); // whole rounds: the wide form, where there is one
             sgd_case(1000, kind, groups);
         }
         adamw_case(8, kind, 1);

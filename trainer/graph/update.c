@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "update.h"
+#include "variants.h"
 
 #include "args.h"
 
@@ -67,8 +68,8 @@ void update_make(struct update *u, const struct weight_layout *w, const struct l
             n = piece_of(limits, block, first);
             struct optimizer_args args = {.count = (uint32_t)n, .decay = block->matrices};
             uint64_t lanes = (uint64_t)limits->group * ELEMENTS_A_LANE;
-            struct update_call *c =
-                update_call(u, limits, adamw ? "adamw" : "sgd", &args, sizeof args, (n + lanes - 1) / lanes, copy);
+            const char *kernel = adamw ? row_variant(limits, "adamw", "adamw_wide", n) : "sgd";
+            struct update_call *c = update_call(u, limits, kernel, &args, sizeof args, (n + lanes - 1) / lanes, copy);
             c->block = b, c->first = first, c->count = n;
             update_use(c, UPDATE_RESULT, false);
             update_use(c, UPDATE_GRADIENT, false);
