@@ -18,6 +18,7 @@ END_OF_CONFIG
 {"name":"math","available":800,"rows":800,"tokens":65000,"trained_tokens":35000}]},{"name":"general","rows":860,"steps_per_epoch":10,"steps":$5,
 "sources":[{"name":"a<b>&c","available":860,"rows":860,"tokens":90000,"trained_tokens":60000}]}],"device":"llvmpipe (LLVM 19.1.7, 512 bits)","driver":"llvmpipe Mesa 26.1.6","precision":"f32","matmul_precision":"f32"}
 END_OF_PLAN
+    printf '{"state":"done","steps":%d,"hash":"%016x"}\n' $((2 * $5)) $((2 * $5 * 7919 + $4)) >"$1/pumice_outcome.json"
     for stage in 1-specialized 2-general; do
         echo "{\"step\":0,\"epoch\":0,\"source\":\"math\",\"row\":$4}" >"$1/manifest-$stage.jsonl"
     done

@@ -6,6 +6,7 @@
 
 #include "base.h"
 #include "test.h"
+#include "train/outcome.h"
 
 #include <unistd.h>
 
@@ -88,6 +89,8 @@ static void fake_run(const char *folder, const struct fake_run *f)
     fake_plan(folder, f);
     fake_log(&log, f, 1, 2 * f->steps);
     put(folder, "log.jsonl", log.data);
+    struct error e;
+    CHECK(outcome_write(folder, &(struct outcome){.steps = 2 * (uint64_t)f->steps}, &e) == 0);
     put(folder, "manifest-1-one.jsonl", "a"); // their FNV-1a 64 is published
     put(folder, "manifest-2-two.jsonl", "foobar");
     text_free(&log);

@@ -4,6 +4,7 @@
 #include "study/report.h"
 
 #include "formats/json_file.h"
+#include "train/outcome.h"
 #include "train/output.h"
 
 #include <dirent.h>
@@ -331,11 +332,11 @@ static void read_log(struct report_run *run, struct report *r)
 
 static void find_state(struct report_run *run)
 {
-    char *model = path_join(run->folder, "model.safetensors");
+    struct outcome outcome;
+    struct error e = {0};
     uint64_t last = run->step_count ? run->steps[run->step_count - 1].step : 0;
-    bool all = run->total_steps ? last >= run->total_steps : file_exists(model);
-    run->state = output_in_use(run->folder) ? REPORT_RUNNING : all ? REPORT_DONE : REPORT_STOPPED;
-    free(model);
+    bool done = outcome_read(&outcome, run->folder, &e) == 1 && outcome.steps == last && last >= run->total_steps;
+    run->state = output_in_use(run->folder) ? REPORT_RUNNING : done ? REPORT_DONE : REPORT_STOPPED;
     if (run->state == REPORT_DONE) return;
     const char *what = run->state == REPORT_RUNNING ? "is still going" : "was broken off or is not finished";
     if (!run->total_steps)
