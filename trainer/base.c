@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 int error_set(struct error *e, const char *format, ...)
 {
@@ -138,6 +141,19 @@ void file_unmap(struct file_map *f)
 {
     if (f->bytes) munmap((void *)(uintptr_t)f->data, f->bytes);
     *f = (struct file_map){(const uint8_t *)"", 0};
+}
+
+void file_pages_release(const void *data, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)data / page * page;
+    madvise((void *)first, (uintptr_t)data + bytes - first, MADV_DONTNEED);
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 bool file_exists(const char *path)

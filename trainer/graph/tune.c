@@ -219,6 +219,7 @@ int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, 
         if (!choices_find(choices, &order[i]->shape))
             status = choose(choices, gpu, limits, &order[i]->shape, measure, &left, report, e);
     free(order);
+    mem_trim();
     report->seconds = clock_seconds() - began;
     return status;
 }

@@ -264,6 +264,10 @@ int model_load(const struct model *m, struct engine *engine, uint64_t seed, stru
         }
         free(rows);
         if (status) return -1;
+        for (int k = 0; m->path && k < w->part_count; k++) {
+            const struct tensor_view *t = find_part(m, &w->parts[k]);
+            file_pages_release(t->data, t->bytes);
+        }
     }
     return 0;
 }

@@ -189,6 +189,7 @@ struct session *session_open(const struct blueprint *b, const struct model *mode
     ok = ok && (!generates || (s->generator = generator_open(&b->generation, model, s->engine, e)));
     if (ok) {
         model_fill_tables(model, s->eval, &b->graph); // the training replay shares the table
+        mem_trim(); // of what making the pipelines took
         return s;
     }
     session_close(s);
