@@ -76,7 +76,7 @@ uvec4 a_next[A_COPIES * A_WORDS], b_next[B_COPIES * B_WORDS];
 // Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M, j below FRAGS_N.
 #define SUMS coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 #define EACH_N(DO, i) DO(i, 0) DO(i, 1) DO(i, 2) DO(i, 3)
-SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13;
+SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13, sum20, sum21, sum22, sum23, sum30, sum31, sum32, sum33;
 
 // Row and group, within the tile, of this lane's copy s. Lanes follow each other along rows; of turned pairs four do, then
 // they go on to the next two rows, whose words lie side by side in workgroup memory.
@@ -191,7 +191,7 @@ void multiply(uint wave_m, uint wave_n)
     [[unroll]] for (uint q = 0; q < STEPS; q++) {
         coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b0, b1, b2, b3;
         uint n = wave_n * FRAGS_N * N, k = q * K, b_at = B_ACROSS ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8;
-        EACH_N(LOAD_B, 0) MULTIPLY_ROW(0) MULTIPLY_ROW(1)
+        EACH_N(LOAD_B, 0) MULTIPLY_ROW(0) MULTIPLY_ROW(1) MULTIPLY_ROW(2) MULTIPLY_ROW(3)
     }
 }
 
@@ -228,7 +228,7 @@ void main()
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
         b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
     sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
-
+    sum20 = sum21 = sum22 = sum23 = sum30 = sum31 = sum32 = sum33 = SUMS(0.0);
     uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
     if (live_k > 0) fetch(0);
     for (uint k = 0; k < live_k; k += TILE_K) {
@@ -246,5 +246,5 @@ void main()
         deliver(row + (wave_m * FRAGS_M + i) * M, (column + (wave_n * FRAGS_N + j) * N) / 4, rows, home);              \
         subgroupBarrier(); /* and read */                                                                              \
     }
-    EACH_N(DELIVER, 0) EACH_N(DELIVER, 1)
+    EACH_N(DELIVER, 0) EACH_N(DELIVER, 1) EACH_N(DELIVER, 2) EACH_N(DELIVER, 3)
 }

@@ -65,6 +65,8 @@ static const struct row {
     uint32_t least_lanes, most_lanes; // of a subgroup
     bool bf16;                        // only for operands stored as bf16
 } rows[] = {
+    {4, 2, 4, 4, 2, 32, 128, false},
+    {2, 2, 4, 4, 2, 32, 128, false},
     {4, 2, 2, 4, 2, 32, 128, false},
     {2, 2, 2, 4, 2, 32, 128, false},
     {2, 2, 2, 2, 2, 32, 128, false},
