@@ -40,7 +40,7 @@ struct live_block {
     uint distinct;   // different token ids
     uint first;      // 1: the step's first micro-batch, gradients are set; 0: gradients are added to
     float loss_scale; // 1 / trained tokens of the whole step, times any loss scaling
-    uint seed_low, seed_high, step; // dropout: the run's seed and the optimizer step
+    uint seed_low, seed_high, step; // dropout: a key of the run's seed, and the optimizer step
     float dropout;   // probability, 0: none
     // the update
     float learning_rate, beta1, beta2, epsilon, weight_decay, max_norm;

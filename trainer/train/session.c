@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "train/session.h"
+#include "data/draw.h"
 #include "graph/choices.h"
 
 #include <assert.h>
@@ -264,8 +265,10 @@ static void live_train(struct live_block *live, const struct micro_batch *m, con
     live_batch(live, m);
     live->first = first;
     live->loss_scale = (float)(scale_of(settings) / (double)(trained ? trained : 1));
-    live->seed_low = (uint32_t)settings->seed;
-    live->seed_high = (uint32_t)(settings->seed >> 32);
+    // The kernels' key is this ^ step: seeds that are neighbours must not meet in each other's steps.
+    uint64_t key = draw_start("dropout", "", settings->seed, 0, 0).key;
+    live->seed_low = (uint32_t)key;
+    live->seed_high = (uint32_t)(key >> 32);
     live->step = (uint32_t)settings->step;
     live->dropout = (float)settings->dropout;
 }
