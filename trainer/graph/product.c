@@ -162,12 +162,18 @@ void product_calls(struct program *p, const struct product *x)
         else k_step = least(k_step, b_rows);
     }
     if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
-    // A CPU's cache holds so many rows of B's strips.
     struct matmul_shape whole = {.layout = x->layout, .m = m_step, .n = n_step, .k = k_step, .a_bf16 = is_bf16(p, &x->a),
         .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .products = p->limits.products};
-    bool sums_in_c = !whole.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
-    if (x->layout == LAYOUT_NN && sums_in_c && strcmp(matmul_choose(&p->limits, &whole).kernel, "matmul_wide") == 0)
-        k_step = least(k_step, 1536);
+    uint64_t width = matmul_choose(&p->limits, &whole).strips;
+    if (width) {
+        // A CPU's cache holds so many rows of B's strips; and what is made of A and B, in f32, must fit in a range, too.
+        uint64_t most = p->limits.max_range / 4, across = (x->n + width - 1) / width * width;
+        bool sums_in_c = !whole.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
+        if (x->layout == LAYOUT_NT) m_step = least(m_step, most / x->k / width * width);
+        else if (sums_in_c) k_step = least(k_step, least(most / across, x->layout == LAYOUT_NN ? 1536 : k_step));
+        if (x->layout == LAYOUT_TN) m_step = least(m_step, most / (k_step + 32));
+        assert(m_step && k_step);
+    }
     // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
     double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
     while ((double)m_step * (double)n_step > most && m_step > 256) m_step = (m_step / 2 + 255) / 256 * 256;
