@@ -23,20 +23,29 @@ const uint LOADS = (D4 + GROUP - 1) / GROUP; // of a lane for one dealt row
 
 // A block of streamed rows: FETCH brings this lane's share (nothing without DEAL), SPREAD calls USE(i, x) for every vec4 i
 // that the lane holds, x[j] being the same vec4 of the row that begins at vec4 at[j]. With ADDRESSES all lanes read through
-// addresses.
+// addresses, CHUNK vec4s of the rows after one another: such a driver's compiler makes the broadcasts of a whole branch ahead
+// and lets them lie on the stack. So each chunk is a branch of its own, by a condition that holds always and that no
+// compiler knows to.
 #ifdef ADDRESSES
 #include "wide.glsl"
+#define CHUNK 4
 #define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 #define FETCH(share, name, b, at)                                                                                      \
     Word share[BLOCK];                                                                                                 \
     [[unroll]] for (uint j = 0; j < BLOCK; j++)                                                                        \
         share[j] = Word(addresses[b - 1]) + in_words(IS_BF16(b), 4 * at[j]);
 #define SPREAD(share, name, b, at, USE)                                                                                \
-    [[unroll]] for (uint i = 0; i < HELD; i++) {                                                                       \
-        vec4 x[BLOCK];                                                                                                 \
-        [[unroll]] for (uint j = 0; j < BLOCK; j++) x[j] = same4(share[j], i, IS_BF16(b));                             \
-        USE(i, x);                                                                                                     \
-    }
+    [[unroll]] for (uint c = 0; c < HELD; c += CHUNK)                                                                  \
+        if (args.ld_qkv > 4 * c) {                                                                                     \
+            [[unroll]] for (uint i = c; i < min(c + CHUNK, HELD); i++) {                                               \
+                vec4 x[BLOCK];                                                                                         \
+                [[unroll]] for (uint j = 0; j < BLOCK; j++) x[j] = same4(share[j], i, IS_BF16(b));                     \
+                USE(i, x);                                                                                             \
+            }                                                                                                          \
+        }
+
+// Word i of binding b, a float: the same for all lanes.
+#define STREAMED(name, b, i) uintBitsToFloat(Word(addresses[b - 1])[i].word)
 
 // Vec4 i of the row that begins at `at`, the same for all lanes.
 vec4 same4(Word at, uint i, bool bf16)
@@ -46,6 +55,7 @@ vec4 same4(Word at, uint i, bool bf16)
 }
 #else
 #define PUSH_ADDRESSES
+#define STREAMED(name, b, i) name[i]
 #define FETCH(share, name, b, at)                                                                                      \
     vec4 share[LOADS * BLOCK];                                                                                         \
     if (DEAL != 0)                                                                                                     \

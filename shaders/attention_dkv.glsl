@@ -90,7 +90,8 @@ void main()
     }
     for (uint head = 0; head < heads; head++) {
         uint h = g * heads + min(head, heads - 1);
-        for (uint t = row; t < end; t += BLOCK) {
+        uint t = row;
+        do { // not for: wide.glsl tells why; there is always a first round
             uint q_at[BLOCK], dy_at[BLOCK];
             for (uint j = 0; j < BLOCK; j++) {
                 uint tj = min(t + j, end - 1);
@@ -110,8 +111,8 @@ void main()
                 float factor = 1;
                 if (DROPOUT != 0 && live.dropout > 0)
                     factor = dropout_factor(conversation[tj], positions[tj], positions[s], h, args.layer);
-                p[j] = exp(clamp(p[j] - lse[h * args.ld_lse + tj], -100.0, 0.0));
-                dp[j] = p[j] * (dp[j] * factor - delta[h * args.ld_lse + tj]);
+                p[j] = exp(clamp(p[j] - STREAMED(lse, 4, h * args.ld_lse + tj), -100.0, 0.0));
+                dp[j] = p[j] * (dp[j] * factor - STREAMED(delta, 5, h * args.ld_lse + tj));
                 p[j] *= factor;
             }
             if (t >= last && t + BLOCK <= end_of_all) {
@@ -121,7 +122,8 @@ void main()
                 SPREAD(dy_share, dout, 3, dy_at, gather_v)
                 SPREAD(q_share, qkv, 2, q_at, gather_k)
             }
-        }
+            t += BLOCK;
+        } while (t < end);
     }
     if (row + LINE >= rows) return;
     for (uint i = 0; i < HELD; i++) {

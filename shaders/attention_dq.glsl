@@ -72,7 +72,8 @@ void main()
         dq[i] = vec4(0);
     }
     float my_lse = lse[h * args.ld_lse + t], my_delta = delta[h * args.ld_lse + t];
-    for (uint s = first_key(starts[row], row, args.window); s <= last; s += BLOCK) {
+    uint s = first_key(starts[row], row, args.window);
+    do { // not for: wide.glsl tells why; there is always a first round
         uint k_at[BLOCK], v_at[BLOCK];
         for (uint j = 0; j < BLOCK; j++) {
             k_at[j] = (min(s + j, last) * args.ld_qkv + args.offset_k + kv) / 4;
@@ -96,7 +97,8 @@ void main()
         } else {
             SPREAD(k_share, qkv, 2, k_at, gather)
         }
-    }
+        s += BLOCK;
+    } while (s <= last);
     if (row + LINE >= rows) return;
     for (uint i = 0; i < HELD; i++) STORE4(dqkv, 6, q_at + i * SPLIT, dq[i] * args.scale);
 }

@@ -38,7 +38,8 @@ void main()
         q[i] = LOAD4(qkv, 2, (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + i * SPLIT + PART) * args.scale;
         sum[i] = vec4(0);
     }
-    for (uint s = first_key(starts[row], row, args.window); s <= last; s += BLOCK) {
+    uint s = first_key(starts[row], row, args.window);
+    do { // not for: wide.glsl tells why; there is always a first round
         uint k_at[BLOCK], v_at[BLOCK];
         for (uint j = 0; j < BLOCK; j++) {
             k_at[j] = (min(s + j, last) * args.ld_qkv + args.offset_k + kv) / 4;
@@ -59,7 +60,8 @@ void main()
         } else {
             SPREAD(v_share, qkv, 2, v_at, gather)
         }
-    }
+        s += BLOCK;
+    } while (s <= last);
     if (row + LINE >= rows) return;
     float bad = uintBitsToFloat(0x7fc00000u), scale = is_finite(all) ? 1 / weight : bad;
     for (uint i = 0; i < HELD; i++)

@@ -154,7 +154,7 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 
 // ---- attention ---------------------------------------------------------------------------------------------------
 
-#define WIDE_BLOCK 4 // streamed rows at a time of the attention kernels that read through addresses
+#define WIDE_BLOCK 8 // streamed rows, so sums side by side, of the attention kernels that read through addresses
 
 // Lanes that share a row of a head: enough that a lane holds at most `most` vec4s of it (2, 3 or 4 such rows for each
 // kernel must fit in registers; 128 of them on the smallest GPUs).
