@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //
-// row.glsl: a workgroup goes through a row, vec4 by vec4: EACH_VEC4(i, count) gives each lane its vec4s i of `count`. ROW4(name,
+// row.glsl: a workgroup goes through a row, vec4 by vec4: EACH_VEC4(i, count) gives each lane its vec4s i of `count`, EACH_OF(i,
+// begin, end) those from begin on, EACH_OF_PIECE(i, n) those of the group's piece of n (lang.glsl). ROW4(name,
 // b, first, i) is the one at first + i, `first` being the same for all lanes, and SET_ROW4(name, b, first, i, x) writes it; of the
 // last one only what lies below `columns` counts: CUT4(x, i, columns), SET_ROW4_CUT(.., x, columns).
 //
-// With ADDRESSES (software drivers, wide.glsl) all tensors of a kernel go through these macros, and `count` is a multiple of
+// With ADDRESSES (software drivers, wide.glsl) all tensors of a kernel go through these macros, and all counts are multiples of
 // GROUP. A lane's vec4 is then no four neighbours, unless a tensor is bf16 (NEIGHBOURS): of each 4 GROUP numbers component c is
 // number c GROUP + lane, so that a component of all lanes is one vector in memory.
 #include "lang.glsl"
@@ -13,12 +14,10 @@
 #include "wide.glsl"
 #define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 // The masked round after the last one reads the last one's again.
-#define EACH_VEC4(i, count)                                                                                            \
-    for (uint i##_round = 0, i = 0; i##_round < count; i##_round += GROUP, i = min(i##_round, count - GROUP))
-// The vec4s of this group's piece of n (lang.glsl): n, and a piece, are multiples of GROUP then.
-#define EACH_OF_PIECE(i, n)                                                                                            \
-    for (uint i##_round = GROUP_INDEX * PIECE(n), i = min(i##_round, n - GROUP); i##_round < PIECE_END(n);             \
-         i##_round += GROUP, i = min(i##_round, n - GROUP))
+#define EACH_OF(i, begin, end)                                                                                         \
+    for (uint i##_round = begin, i = min(i##_round, (end) - GROUP); i##_round < (end);                                 \
+         i##_round += GROUP, i = min(i##_round, (end) - GROUP))
+#define EACH_OF_PIECE(i, n) EACH_OF(i, GROUP_INDEX * PIECE(n), PIECE_END(n))
 #define ROW4(name, b, first, i) row4(Word(addresses[b - 1]) + in_words(IS_BF16(b), 4 * ((first) + i)), IS_BF16(b))
 #define SET_ROW4(name, b, first, i, x)                                                                                 \
     set_row4(Out(addresses[b - 1]) + in_words(IS_BF16(b), 4 * ((first) + i)), IS_BF16(b), x)
@@ -48,7 +47,7 @@ void set_row4(Out to, bool bf16, vec4 x)
 }
 #else
 #define PUSH_ADDRESSES
-#define EACH_VEC4(i, count) for (uint i = LANE; i < count; i += GROUP)
+#define EACH_OF(i, begin, end) for (uint i = (begin) + LANE; i < (end); i += GROUP)
 #define EACH_OF_PIECE(i, n) for (uint i = PIECE_BEGIN(n); i < PIECE_END(n); i += GROUP)
 #define ROW4(name, b, first, i) LOAD4(name, b, (first) + i)
 #define SET_ROW4(name, b, first, i, x) STORE4(name, b, (first) + i, x)
@@ -56,3 +55,5 @@ void set_row4(Out to, bool bf16, vec4 x)
 #define CUT4(x, i, columns) cut4(x, 4 * i, columns)
 #define SET_ROW4_CUT(name, b, first, i, x, columns) STORE4_CUT(name, b, (first) + i, x, 4 * i, columns)
 #endif
+
+#define EACH_VEC4(i, count) EACH_OF(i, 0, count)

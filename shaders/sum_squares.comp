@@ -1,38 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// sum_squares: one workgroup adds up the squares of one block of gradients; every 16 are added up by themselves first,
-// so that the rounding grows with 16 + n / 16 rather than with n.
+// sum_squares, as it is for GPUs (sum_squares.glsl).
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "lang.glsl"
-
-layout(push_constant) uniform Push {
-    sum_squares_args args;
-};
-TENSOR_IN(1, g)
-layout(binding = 2, std430) writeonly buffer Partial {
-    float partial[];
-};
-
-void main()
-{
-    uint begin = GROUP_INDEX * args.block, end = min(begin + args.block, args.count);
-    if (begin >= args.count) return;
-    float scale = live.gradient_scale;
-    vec4 sum = vec4(0);
-    for (uint first = begin / 4; first < end / 4; first += 16 * GROUP) {
-        vec4 few = vec4(0);
-        uint last = min(end / 4, first + 16 * GROUP);
-        for (uint i = first + LANE; i < last; i += GROUP) {
-            vec4 v = scale * g_f32[i];
-            few += v * v;
-        }
-        sum += few;
-    }
-    if (end % 4 != 0 && LANE == 0) {
-        vec4 v = cut4(scale * g_f32[end / 4], end / 4 * 4, end);
-        sum += v * v;
-    }
-    float all = group_sum(sum4(sum));
-    if (LANE == 0) partial[args.first_partial + GROUP_INDEX] = all;
-}
+#include "sum_squares.glsl"

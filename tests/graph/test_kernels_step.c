@@ -122,7 +122,7 @@ static void sum_squares_case(uint32_t count, uint32_t block, uint32_t first_part
     uint64_t seed = count;
     uint32_t blocks = (count + block - 1) / block;
     struct run r;
-    run_begin(&r, "sum_squares", 0);
+    run_begin(&r, run_row_form("sum_squares", "sum_squares_wide", block % 64 ? 1 : count), 0); // blocks are whole rounds, too
     struct field *g = run_tensor(&r, 1, count), *partial = run_floats(&r, first_partial + blocks + 2);
     struct sum_squares_args args = {count, block, first_partial};
     r.live.gradient_scale = 0.3f;
@@ -534,6 +534,8 @@ static void test_update(void)
         norm_finish_case(counts[i], 1.3e38 / counts[i], 1, 0); // just finite
     }
     sum_squares_case(99999, 65536, 2, 0);
+    sum_squares_case(99968, 65536, 2, 0); // whole rounds: the wide form, where there is one
+    sum_squares_case(960, 256, 2, INFINITY);
     sum_squares_case(999, 256, 2, INFINITY);
     sum_squares_case(999, 256, 2, 1e30);
     for (int kind = 0; kind < OPTIMIZER_KINDS; kind++) {

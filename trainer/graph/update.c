@@ -41,7 +41,8 @@ static void update_norm(struct update *u, const struct weight_layout *w, const s
             n = piece_of(limits, &w->block[b], first);
             uint64_t blocks = (n + NORM_BLOCK - 1) / NORM_BLOCK;
             struct sum_squares_args args = {.count = (uint32_t)n, .block = NORM_BLOCK, .first_partial = (uint32_t)done};
-            struct update_call *c = update_call(u, limits, "sum_squares", &args, sizeof args, blocks, 0);
+            struct update_call *c = update_call(u, limits, row_variant(limits, "sum_squares", "sum_squares_wide", n), &args,
+                sizeof args, blocks, 0);
             c->block = b, c->first = first, c->count = n;
             update_use(c, UPDATE_GRADIENT, false);
             update_use(c, UPDATE_PARTIALS, true);
