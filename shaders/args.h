@@ -87,11 +87,12 @@ struct matmul_args {
     float scale;    // multiplies the sum before adding
 };
 
-// strips: x [rows, columns] for matmul_wide, the live rows r; f32. What does not follow from a live row keeps what it held.
+// strips: x [rows, columns] for matmul_wide, the live rows r, in bands of 16 (the last row
+// stands for those that x has not); f32.
 //   columns side by side: y[c / width, r, c % width]        TURN: rows side by side, y[r / width, c, r % width], so that
 //   width >= rows is the transpose, whose leading dimension is width.
 // Bindings 1 x, 2 y. Constants 2 LIVE, 3 TURN, 4 PAIRS (bf16 x, without TURN): of each 2 GROUP columns of a strip the even ones come
-// first, then the odd ones. ldx - offset at least 2 GROUP. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
+// first, then the odd ones. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
 struct strips_args {
     uint rows, columns, ldx, width;
     uint offset;    // x's first column

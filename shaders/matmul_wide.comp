@@ -7,7 +7,7 @@
 //   NT: U = B, V = A turned, so C's rows are lanes        NN: U = A, V = B        TN: U = A turned, V = B
 //
 // U's rows lie along k. V lies in strips as wide as a tile (strips.comp), f32. Bindings 1 and 2 are A and B, or what was made of
-// them (TN: A's transpose). U and V are read through addresses (wide.glsl tells why), C and E through bindings.
+// them (TN: A's transpose). All four are read and written through addresses (wide.glsl tells why).
 //
 // One element's sum runs over k in order. Where C is bf16, a lane's columns are neighbours, two in a word: V's strips are
 // in PAIRS.
@@ -31,6 +31,7 @@ layout(push_constant) uniform Push {
     matmul_args args;
     layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 };
+// These say how many bindings there are.
 layout(binding = 3, std430) buffer C { uint c[]; };
 layout(binding = 4, std430) readonly buffer E { uint e[]; };
 
@@ -65,10 +66,10 @@ void multiply(uint k, uint steps)
 // The word of C that a lane finishes: one sum, or bf16 the sums of two neighbours in a row; e and old are what is added.
 uint finished(float first, float second, uint e, uint old, bool adds)
 {
-    vec2 sums = args.scale * vec2(first, second);
-    if (EPILOGUE != EPILOGUE_NONE) sums += C_BF16 ? vec2(half_word(e, false), half_word(e, true)) : vec2(uintBitsToFloat(e), 0);
-    if (adds) sums += C_BF16 ? vec2(half_word(old, false), half_word(old, true)) : vec2(uintBitsToFloat(old), 0);
-    return C_BF16 ? bf16_pack(vec4(sums, 0, 0)).x : floatBitsToUint(sums.x);
+    vec2 pair = args.scale * vec2(first, second);
+    if (EPILOGUE != EPILOGUE_NONE) pair += C_BF16 ? vec2(half_word(e, false), half_word(e, true)) : vec2(uintBitsToFloat(e), 0);
+    if (adds) pair += C_BF16 ? vec2(half_word(old, false), half_word(old, true)) : vec2(uintBitsToFloat(old), 0);
+    return C_BF16 ? bf16_pack(vec4(pair, 0, 0)).x : floatBitsToUint(pair.x);
 }
 
 void main()
@@ -88,25 +89,25 @@ void main()
     uint lane = gl_SubgroupInvocationID, each = C_BF16 ? 2 : 1; // sums in a word
     Word c_at = Word(addresses[2]), e_at = Word(addresses[3]);
     Out to = Out(addresses[2]);
-    // do, not for: this driver goes through a for's body once more, masked, after the last round.
+    // The clamps are for rounds that such a driver goes through masked. do, not for: it goes through a for's body once more, masked, after the last round.
     uint part = 0;
     do {
         [[unroll]] for (uint i = 0; i < PART * WIDE; i++) sums[i] = 0;
         uint k = 0;
         if (K >= STEPS) {
             do {
-                multiply(k, STEPS);
+                multiply(min(k, args.k - STEPS), STEPS);
                 k += STEPS;
             } while (k + STEPS <= K);
         }
         if (k + FEW <= K) {
             do {
-                multiply(k, FEW);
+                multiply(min(k, args.k - FEW), FEW);
                 k += FEW;
             } while (k + FEW <= K);
         }
         if (k < K) {
-            do multiply(k, 1);
+            do multiply(min(k, args.k - 1), 1);
             while (++k < K);
         }
         [[unroll]] for (uint r = 0; r < PART; r += NT ? each : 1) {

@@ -54,7 +54,8 @@ struct file_map {
 };
 int file_map(struct file_map *f, const char *path, struct error *e);
 void file_unmap(struct file_map *f);
-// Of a mapped file: these bytes are not needed for now, their pages may leave the memory (they are read again on the next use).
+// Of a mapped file, never other memory: these bytes are not needed for now; their pages, whole ones, may leave the memory and are
+// read again on the next use.
 void file_pages_release(const void *data, size_t bytes);
 // Gives memory that was freed back to the system, where the C library keeps it (glibc): drivers' compilers leave much behind.
 void mem_trim(void);

@@ -75,6 +75,17 @@ static void test_table(enum products products)
     CHECK(strstr(matmul_choose(&limits, &few).kernel, "coopmat") == NULL);
 }
 
+// As many fragments as a subgroup may have, which narrow subgroups are not offered.
+static void test_fragments(enum products products)
+{
+    uint64_t seed = 7;
+    for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout += LAYOUT_TN - LAYOUT_NT) {
+        struct product p = {.layout = layout, .m = 75, .n = 70, .k = 40, .add = ADD_ALWAYS, .scale = 1, .products = products};
+        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1});
+        product_run(&p, &v, &seed);
+    }
+}
+
 // fp16 ends at 65504: beyond, the elements of C concerned must not be finite, all others as ever. bf16 goes on.
 static void test_huge(enum products products)
 {
@@ -170,6 +181,7 @@ int main(void)
         subgroup = v[0].subgroup;
         test_tiles(products);
         test_table(products);
+        test_fragments(products);
         test_huge(products);
         mutated = products;
         run_mutations(mutations, sizeof mutations / sizeof *mutations);

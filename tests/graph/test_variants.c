@@ -105,8 +105,9 @@ static void test_matrix_units(void)
         CHECK(products_can(&info, PRODUCTS_FP16) && !products_can(&info, PRODUCTS_BF16));
         CHECK(products_best(&info) == PRODUCTS_FP16);
         struct limits limits = limits_of(&info);
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            struct matmul_shape shape = shapes[s];
+        for (size_t s = 0; s < 3 * (sizeof shapes / sizeof *shapes); s++) {
+            struct matmul_shape shape = shapes[s / 3];
+            shape.layout = s % 3; // NT, NN, TN
             struct matmul_variant v[COOPMAT_VARIANTS];
             CHECK(coopmat_variants(&limits, &shape, v) == 0);
             shape.products = PRODUCTS_BF16;
@@ -122,6 +123,7 @@ static void test_matrix_units(void)
                 uint64_t tiles_n = (shape.n + c[1] * c[4] * c[6] - 1) / (c[1] * c[4] * c[6]);
                 CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles_m * tiles_n);
                 CHECK(((c[8] & 1) != 0) == (shape.k % (c[2] * c[7]) != 0));
+                for (int j = 0; j < i; j++) CHECK(strcmp(v[i].name, v[j].name) != 0); // the table would drop one of them
             }
         }
         info.matrices[3].k = 16;

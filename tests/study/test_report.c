@@ -118,6 +118,25 @@ static void test_run(void)
     free(folder);
 }
 
+// All steps are logged, but the run's mark is missing, or no mark at all: it was broken off while it saved.
+static void test_unmarked(void)
+{
+    char *folder = at("unmarked"), *mark = at("unmarked/" OUTPUT_OUTCOME);
+    struct report r;
+    struct error e;
+    fake_run(folder, &(struct fake_run){"dmt", 0.25, 1, 2, 8, 0.75, 0.5});
+    put(folder, OUTPUT_OUTCOME, "{\"state\":1}");
+    CHECK(read_all(&r, &e, (const char *const[]){"unmarked"}, 1) == 0);
+    CHECK(r.runs[0].state == REPORT_STOPPED && r.runs[0].notes && strstr(r.runs[0].notes, "not what a finished run leaves"));
+    report_free(&r);
+    CHECK(unlink(mark) == 0);
+    CHECK(read_all(&r, &e, (const char *const[]){"unmarked"}, 1) == 0);
+    CHECK(r.runs[0].state == REPORT_STOPPED);
+    report_free(&r);
+    free(mark);
+    free(folder);
+}
+
 // A run that has no plan: its stages, steps and rows are those of its manifests.
 static void test_unplanned(void)
 {
@@ -490,6 +509,7 @@ int main(void)
     test_spread();
     test_words();
     test_run();
+    test_unmarked();
     test_unplanned();
     test_forgotten();
     test_groups();

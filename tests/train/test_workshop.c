@@ -122,8 +122,16 @@ static void test_sessions(struct workshop *w)
     CHECK(opened == 1);
 }
 
+// No step of a seed has the masks of a step of another one near it: not within the first 2^20 steps.
+static void test_dropout_keys(void)
+{
+    for (uint64_t a = 0; a < 64; a++)
+        for (uint64_t b = 0; b < a; b++) CHECK(session_dropout_key(a) >> 20 != session_dropout_key(b) >> 20);
+}
+
 int main(void)
 {
+    test_dropout_keys();
     if (!mkdtemp(folder)) return 1;
     static const char rows[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
                                "{\"messages\":[{\"role\":\"user\",\"content\":\"c\"},{\"role\":\"assistant\",\"content\":\"d\"}]}\n";

@@ -3,6 +3,7 @@
 
 #include "args.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 // The matrix shape that multiplies most at once; the kernel asks for multiples of 8. NULL: none.
@@ -56,8 +57,8 @@ const char *products_name(enum products products)
     return products == PRODUCTS_BF16 ? "bf16" : products == PRODUCTS_FP16 ? "fp16" : "f32";
 }
 
-// Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane and two steps
-// of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers have 128 registers,
+// Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane, or 128 of 32
+// lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers have 128 registers,
 // and operands in f32, twice as many registers in flight, leave no room for some rows there (no row spills a vector
 // register on any device that we can compile for).
 static const struct row {
@@ -66,7 +67,6 @@ static const struct row {
     bool bf16;                        // only for operands stored as bf16
 } rows[] = {
     {4, 2, 4, 4, 2, 32, 128, false},
-    {2, 2, 4, 4, 2, 32, 128, false},
     {4, 2, 2, 4, 2, 32, 128, false},
     {2, 2, 2, 4, 2, 32, 128, false},
     {2, 2, 2, 2, 2, 32, 128, false},
@@ -131,6 +131,7 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         uint64_t groups = divide_up(s->m, m) * divide_up(s->n, n), y = divide_up(groups, limits->max_groups);
         v.groups_y = (uint32_t)y;
         v.groups_x = (uint32_t)divide_up(groups, y);
+        assert(count < COOPMAT_VARIANTS);
         int at = count++;
         for (double c = costs[at] = cost(limits, s, m, n); at > 0 && costs[at - 1] > c; at--) {
             costs[at] = costs[at - 1];

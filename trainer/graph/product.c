@@ -162,17 +162,17 @@ void product_calls(struct program *p, const struct product *x)
         else k_step = least(k_step, b_rows);
     }
     if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
-    struct matmul_shape whole = {.layout = x->layout, .m = m_step, .n = n_step, .k = k_step, .a_bf16 = is_bf16(p, &x->a),
+    // Of a piece that is never too large for its kernel: matmul_wide?
+    struct matmul_shape piece = {.layout = x->layout, .m = least(m_step, 1024), .n = least(n_step, 1024), .k = least(k_step, 1024), .a_bf16 = is_bf16(p, &x->a),
         .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .products = p->limits.products};
-    uint64_t width = matmul_choose(&p->limits, &whole).strips;
+    uint64_t width = matmul_choose(&p->limits, &piece).strips;
     if (width) {
         // A CPU's cache holds so many rows of B's strips; and what is made of A and B, in f32, must fit in a range, too.
         uint64_t most = p->limits.max_range / 4, across = (x->n + width - 1) / width * width;
-        bool sums_in_c = !whole.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
+        bool sums_in_c = !piece.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
         if (x->layout == LAYOUT_NT) m_step = least(m_step, most / x->k / width * width);
         else if (sums_in_c) k_step = least(k_step, least(most / across, x->layout == LAYOUT_NN ? 1536 : k_step));
         if (x->layout == LAYOUT_TN) m_step = least(m_step, most / (k_step + 32));
-        assert(m_step && k_step);
     }
     // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
     double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
@@ -188,9 +188,9 @@ void product_calls(struct program *p, const struct product *x)
         y.c = (struct operand){sum, PART_VALUE, 0};
         m_step = least(m_step, program_range_rows(p, sum, PART_VALUE));
     }
-    for (uint64_t m = 0; m < x->m; m += m_step)
-        for (uint64_t n = 0; n < x->n; n += n_step)
-            for (uint64_t k = 0; k < x->k; k += k_step)
+    for (uint64_t k = 0; k < x->k; k += k_step) // outermost, so that strips serve all pieces that they can
+        for (uint64_t m = 0; m < x->m; m += m_step)
+            for (uint64_t n = 0; n < x->n; n += n_step)
                 product_call(p, &y, m, least(m_step, x->m - m), n, least(n_step, x->n - n), k, least(k_step, x->k - k),
                     k == 0 ? x->add : ADD_ALWAYS);
     if (sum < 0) return;

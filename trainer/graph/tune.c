@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_TRIED 6   // of the table's candidates: they are ordered by a guess that is seldom far off
+#define MOST_TRIED 8   // of the table's candidates: they are ordered by a guess that is seldom far off
 #define TIMED_RUNS 3   // of which the least counts, after a first one
 #define FEW_ROWS 96    // of C, without measuring: all tiles' tails are in them
 #define COMPARE_GROUPS 256
-#define PROBE_CALLS 256 // of one product: its pieces, their transposes and sums of parts
+#define PROBE_CALLS 256 // of one product: its pieces, their strips and sums of parts
 
 // ---- one product as a program ------------------------------------------------------------------------------------
 

@@ -89,6 +89,9 @@ static void add_wide(struct candidates *c)
     uint64_t u = nt ? s->n : s->m, v = nt ? s->m : s->n;
     bool pairs = nt && s->c_bf16; // rows of the tile, two in a word
     if (u < WIDE_ROWS || (pairs && u % 2 != 0)) return;
+    // What is made of the operands, in f32, is bound as a whole (product.c cuts the product so that this holds where it can).
+    uint64_t most = c->limits->max_range / 4, across = divide_up(v, wide * lanes) * wide * lanes;
+    if (across * s->k > most || (s->layout == LAYOUT_TN && s->m * (s->k + 32) > most)) return;
     uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
     uint32_t part = lanes > 8 ? 8 : 6;
     struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .strips = wide * lanes,

@@ -31,11 +31,11 @@ static int check(const struct model_config *c, const char *name, struct error *e
             return error_set(e, "%s: %s is %u; it must be from 1 to %u", name, sizes[i].what, sizes[i].value, sizes[i].most);
     if (c->heads % c->kv_heads)
         return error_set(e, "%s: %u attention heads cannot share %u key-value heads evenly", name, c->heads, c->kv_heads);
-    const char *odd = c->hidden % 8 ? "hidden_size" : c->feed_forward % 8 ? "intermediate_size" : c->head_dim % 8 ? "head_dim" : NULL;
-    if (odd)
-        return error_set(e, "%s: %s is %u; it must be a multiple of 8%s", name, odd,
-            c->hidden % 8 ? c->hidden : c->feed_forward % 8 ? c->feed_forward : c->head_dim,
-            c->hidden % 8 || c->feed_forward % 8 ? "" : " (hidden_size / num_attention_heads where the config does not say it)");
+    const int eights[] = {0, 5, 4}; // of sizes: head_dim last, as it may follow from the first
+    for (size_t i = 0; i < sizeof eights / sizeof *eights; i++)
+        if (sizes[eights[i]].value % 8)
+            return error_set(e, "%s: %s is %u; it must be a multiple of 8%s", name, sizes[eights[i]].what, sizes[eights[i]].value,
+                i == 2 ? " (hidden_size / num_attention_heads where the config does not say it)" : "");
     if (!(c->norm_epsilon > 0 && c->norm_epsilon < 1)) return error_set(e, "%s: rms_norm_eps is out of range", name);
     if (!(c->rope_theta > 1)) return error_set(e, "%s: rope_theta is out of range", name);
     return 0;

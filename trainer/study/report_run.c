@@ -337,6 +337,7 @@ static void find_state(struct report_run *run)
     uint64_t last = run->step_count ? run->steps[run->step_count - 1].step : 0;
     bool done = outcome_read(&outcome, run->folder, &e) == 1 && outcome.steps == last && last >= run->total_steps;
     run->state = output_in_use(run->folder) ? REPORT_RUNNING : done ? REPORT_DONE : REPORT_STOPPED;
+    if (*e.text) note(run, "%s", e.text);
     if (run->state == REPORT_DONE) return;
     const char *what = run->state == REPORT_RUNNING ? "is still going" : "was broken off or is not finished";
     if (!run->total_steps)

@@ -54,7 +54,8 @@ int bundle_open_config(struct bundle *b, const struct config *c, struct error *e
     *b = (struct bundle){0};
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(c->init, "tokenizer");
     b->tokenizer = open_tokenizer(cJSON_IsString(name) ? name->valuestring : "bytes", e);
-    int status = b->tokenizer ? 0 : error_prefix(e, "init.tokenizer (\"bytes\", a tokenizer.json, a folder that has one, a .gguf file): ");
+    int status = b->tokenizer ? 0 : -1;
+    if (status) error_prefix(e, "init.tokenizer (\"bytes\", a tokenizer.json, a folder that has one, a .gguf file): ");
     cJSON *json = cJSON_Duplicate(c->init, true);
     cJSON_DeleteItemFromObjectCaseSensitive(json, "tokenizer");
     // What the tokenizer knows need not be written twice.

@@ -258,6 +258,11 @@ static double scale_of(const struct step_settings *settings)
     return settings->loss_scale > 0 ? settings->loss_scale : 1;
 }
 
+uint64_t session_dropout_key(uint64_t seed)
+{
+    return draw_start("dropout", "", seed, 0, 0).key;
+}
+
 // The live block of a training micro-batch; `trained` tokens of the whole step.
 static void live_train(struct live_block *live, const struct micro_batch *m, const struct step_settings *settings, bool first,
     uint64_t trained)
@@ -265,8 +270,7 @@ static void live_train(struct live_block *live, const struct micro_batch *m, con
     live_batch(live, m);
     live->first = first;
     live->loss_scale = (float)(scale_of(settings) / (double)(trained ? trained : 1));
-    // The kernels' key is this ^ step: seeds that are neighbours must not meet in each other's steps.
-    uint64_t key = draw_start("dropout", "", settings->seed, 0, 0).key;
+    uint64_t key = session_dropout_key(settings->seed);
     live->seed_low = (uint32_t)key;
     live->seed_high = (uint32_t)(key >> 32);
     live->step = (uint32_t)settings->step;

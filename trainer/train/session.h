@@ -85,6 +85,10 @@ struct step_outcome {
     // The host's part of the step, seconds: laying out and filling micro-batches, submitting, waiting for the device.
     double fill_seconds, submit_seconds, wait_seconds;
 };
+// What the kernels key dropout with, before they add the step to it (^): far apart even for seeds that are neighbours, which
+// must not meet in each other's steps.
+uint64_t session_dropout_key(uint64_t seed);
+
 // One optimizer step over `count` conversations. sources (source_count) are added to, indexed by pack_item.source.
 void session_step(struct session *s, const struct pack_item *items, uint32_t count,
     const struct step_settings *settings, struct step_outcome *out, struct source_sum *sources);
