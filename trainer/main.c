@@ -3,6 +3,8 @@
 // pumice: fine-tunes language models on any Vulkan device. This file is the table of commands.
 #include "commands/list.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 const struct command commands[] = {
@@ -32,6 +34,8 @@ const struct command commands[] = {
         "  exact      greedy decoding gives a row's last trained turn word for word (one teacher-forced pass)\n"
         "  numeric    a greedy answer's number (after its last ####, else its last) is the reference's, within 1e-4\n"
         "  contains   the reference stands in a greedy answer\n"
+        "  cloze      the reference's words stand in the answer, whatever case and punctuation\n"
+        "  true_false what the answer says; else the more probable of the two words\n"
         "  choice     of \"choices\" the right one is the most probable\n"
         "  rank       of \"choices\" the right one has the lowest perplexity\n"
         "The reference is a row's \"answer\" (a text; for choices also a letter, A the first, or a number, 0 the first),\n"
@@ -70,6 +74,15 @@ static int help(void)
     return STATUS_DONE;
 }
 
+// Results that did not reach their reader are no success.
+static int written(int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+    say("pumice: the results could not be written to standard output (%s)", errno ? strerror(errno) : "an earlier error");
+    return status == STATUS_DONE ? STATUS_USER : status;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return help(), STATUS_USAGE;
@@ -77,7 +90,7 @@ int main(int argc, char **argv)
     const char *names[32];
     size_t n = 0;
     for (const struct command *c = commands; c->name; c++) {
-        if (strcmp(argv[1], c->name) == 0) return c->run(c, argc - 1, argv + 1);
+        if (strcmp(argv[1], c->name) == 0) return written(c->run(c, argc - 1, argv + 1));
         names[n++] = c->name;
     }
     names[n] = NULL;

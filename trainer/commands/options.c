@@ -104,7 +104,10 @@ int options_parse(const struct command *c, const struct option *options, int arg
         case OPTION_FLAG: break;
         }
     }
-    if (count < positional_least) return usage_error(c, "something is missing: usage: pumice ", c->usage);
+    if (count < positional_least) {
+        say("pumice %s: something is missing: usage: pumice %s %s (pumice %s --help)", c->name, c->name, c->usage, c->name);
+        return STATUS_USAGE;
+    }
     return -1;
 }
 

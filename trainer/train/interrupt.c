@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t asked;
 static struct sigaction old_int, old_term;
@@ -10,7 +11,10 @@ static int depth;
 
 static void ask(int number)
 {
+    static const char words[] =
+        "\npumice: stopping when the step, evaluation or check at hand is done; once more ends the program at once\n";
     asked = 1;
+    (void)!write(STDERR_FILENO, words, sizeof words - 1);
     signal(number, SIG_DFL); // a second ctrl-C ends the program at once; the last checkpoint stays whole
 }
 
