@@ -29,7 +29,6 @@ const uint LOADS = (D4 + GROUP - 1) / GROUP; // of a lane for one dealt row
 #ifdef ADDRESSES
 #include "wide.glsl"
 #define CHUNK 4
-#define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 #define FETCH(share, name, b, at)                                                                                      \
     Word share[BLOCK];                                                                                                 \
     [[unroll]] for (uint j = 0; j < BLOCK; j++)                                                                        \

@@ -29,7 +29,7 @@ layout(constant_id = 11) const uint BLOCK = 8; // tiles that pass over V togethe
 
 layout(push_constant) uniform Push {
     matmul_args args;
-    layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
+    PUSH_ADDRESSES
 };
 // These say how many bindings there are.
 layout(binding = 3, std430) buffer C { uint c[]; };

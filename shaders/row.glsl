@@ -12,7 +12,6 @@
 
 #ifdef ADDRESSES
 #include "wide.glsl"
-#define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
 // The masked round after the last one reads the last one's again.
 #define EACH_OF(i, begin, end)                                                                                         \
     for (uint i##_round = begin, i = min(i##_round, (end) - GROUP); i##_round < (end);                                 \

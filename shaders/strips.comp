@@ -14,7 +14,7 @@ layout(constant_id = 3) const uint TURN = 0;
 layout(constant_id = 4) const uint PAIRS = 0;
 layout(push_constant) uniform Push {
     strips_args args;
-    layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
+    PUSH_ADDRESSES
 };
 layout(binding = 1, std430) readonly buffer X { uint x[]; };
 layout(binding = 2, std430) buffer Y { uint y[]; };

@@ -12,6 +12,9 @@
 #extension GL_EXT_buffer_reference_uvec2 : require
 #extension GL_KHR_shader_subgroup_basic : require
 
+// The last member of the push constants (gpu.h).
+#define PUSH_ADDRESSES layout(offset = 64) uvec2 addresses[8]; // of bindings 1 .. 8
+
 // volatile: else loads are gathered ahead of their use, and registers run out.
 layout(buffer_reference, std430, buffer_reference_align = 4) volatile readonly buffer Word { uint word; };
 

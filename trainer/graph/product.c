@@ -115,7 +115,6 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
         .epilogue = x->epilogue, .products = p->limits.products};
     struct matmul_variant v = matmul_choose(&p->limits, &shape);
     if (p->limits.met) choices_meet(p->limits.met, &shape, &v);
-    bool nt = b_by_n, tn = a_by_k;
     if (v.strips) pack_calls(p, x, v.strips, m0, m, n0, n, k0, k);
     tensor_id sums = v.split > 1 ? program_scratch(p, STORAGE_F32, v.split * m, n, "sums of parts") : NO_TENSOR;
     struct call *c = call_begin(p, v.kernel);
@@ -123,8 +122,8 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
     c->subgroup = v.subgroup;
     c->why = v.why;
     uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
-    tensor_id a_packed = !v.strips ? NO_TENSOR : nt ? x->strips : tn ? x->turned : NO_TENSOR;
-    tensor_id b_packed = v.strips && !nt ? x->strips : NO_TENSOR;
+    tensor_id a_packed = !v.strips ? NO_TENSOR : b_by_n ? x->strips : x->turned;
+    tensor_id b_packed = v.strips && !b_by_n ? x->strips : NO_TENSOR;
     if (a_packed >= 0) call_read(c, a_packed);
     else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
     if (b_packed >= 0) call_read(c, b_packed);
@@ -149,6 +148,12 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
     if (sums >= 0) reduce_call(p, x, &v, sums, args, m0, n0, add);
 }
 
+// A step that fits. Where not even one row does, 0, the step stays: matmul_wide is then no candidate (variants.c).
+static uint64_t fitting(uint64_t step, uint64_t fits)
+{
+    return fits ? least(step, fits) : step;
+}
+
 void product_calls(struct program *p, const struct product *x)
 {
     uint64_t a_rows = program_range_rows(p, x->a.tensor, x->a.part), b_rows = program_range_rows(p, x->b.tensor, x->b.part);
@@ -163,16 +168,17 @@ void product_calls(struct program *p, const struct product *x)
     }
     if (x->epilogue == EPILOGUE_RESIDUAL) m_step = least(m_step, program_range_rows(p, x->e.tensor, x->e.part));
     // Of a piece that is never too large for its kernel: matmul_wide?
-    struct matmul_shape piece = {.layout = x->layout, .m = least(m_step, 1024), .n = least(n_step, 1024), .k = least(k_step, 1024), .a_bf16 = is_bf16(p, &x->a),
-        .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c), .products = p->limits.products};
+    struct matmul_shape piece = {.layout = x->layout, .m = least(m_step, 1024), .n = least(n_step, 1024),
+        .k = least(k_step, 1024), .a_bf16 = is_bf16(p, &x->a), .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c),
+        .products = p->limits.products};
     uint64_t width = matmul_choose(&p->limits, &piece).strips;
     if (width) {
         // A CPU's cache holds so many rows of B's strips; and what is made of A and B, in f32, must fit in a range, too.
         uint64_t most = p->limits.max_range / 4, across = (x->n + width - 1) / width * width;
         bool sums_in_c = !piece.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
-        if (x->layout == LAYOUT_NT) m_step = least(m_step, most / x->k / width * width);
-        else if (sums_in_c) k_step = least(k_step, least(most / across, x->layout == LAYOUT_NN ? 1536 : k_step));
-        if (x->layout == LAYOUT_TN) m_step = least(m_step, most / (k_step + 32));
+        if (x->layout == LAYOUT_NT) m_step = fitting(m_step, most / x->k / width * width);
+        else if (sums_in_c) k_step = fitting(least(k_step, x->layout == LAYOUT_NN ? 1536 : k_step), most / across);
+        if (x->layout == LAYOUT_TN) m_step = fitting(m_step, most / (k_step + 32));
     }
     // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
     double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
