@@ -87,12 +87,16 @@ struct matmul_args {
     float scale;    // multiplies the sum before adding
 };
 
-// strips: x [rows, columns] for matmul_wide, the live rows r, in bands of 16 (the last row
-// stands for those that x has not); f32.
-//   columns side by side: y[c / width, r, c % width]        TURN: rows side by side, y[r / width, c, r % width], so that
-//   width >= rows is the transpose, whose leading dimension is width.
-// Bindings 1 x, 2 y. Constants 2 LIVE, 3 TURN, 4 PAIRS (bf16 x, without TURN): of each 2 GROUP columns of a strip the even ones come
-// first, then the odd ones. Groups: ceil(rows / 16) * ceil(columns / (GROUP words)).
+// strips: a copy in f32 of x [rows, columns], of which the rows below the live ones, r, are written. ORDER
+//   STRIPS: y[c / width, r, c % width], in bands of 16 rows (the last row stands for those that x has not)
+//   TURNED: y[r / width, c, r % width], in such bands too, so that width >= rows is the transpose, whose leading dimension is width
+//   ROWS: y[r, c], width its leading dimension
+// Bindings 1 x, 2 y. Constants 2 LIVE, 3 ORDER, 4 PAIRS (bf16 x, in STRIPS: of each 2 GROUP columns of a strip the even ones come
+// first, then the odd ones). Groups: ceil(rows / 16) * ceil(columns / (GROUP words)); ROWS: rows * ceil(columns / (ROWS_VECTORS GROUP words)).
+#define STRIPS_ORDER 0u
+#define TURNED_ORDER 1u
+#define ROWS_ORDER 2u
+#define ROWS_VECTORS 16u
 struct strips_args {
     uint rows, columns, ldx, width;
     uint offset;    // x's first column

@@ -6,8 +6,8 @@
 //
 //   NT: U = B, V = A turned, so C's rows are lanes        NN: U = A, V = B        TN: U = A turned, V = B
 //
-// U's rows lie along k. V lies in strips as wide as a tile (strips.comp), f32. Bindings 1 and 2 are A and B, or what was made of
-// them (TN: A's transpose). All four are read and written through addresses (wide.glsl tells why).
+// U's rows lie along k. V lies in strips as wide as a tile (strips.comp). Both are f32. Bindings 1 and 2 are A and B, or what was made of
+// them (product.c). All four are read and written through addresses (wide.glsl tells why).
 //
 // One element's sum runs over k in order. Where C is bf16, a lane's columns are neighbours, two in a word: V's strips are
 // in PAIRS.
@@ -24,7 +24,7 @@ layout(constant_id = 6) const uint EPILOGUE = EPILOGUE_NONE;
 layout(constant_id = 7) const uint ROWS = 24;  // of a tile; a multiple of PART
 layout(constant_id = 8) const uint PART = 6;   // rows whose sums fit in the registers, done one part after another; even
 layout(constant_id = 9) const uint WIDE = 2;   // vectors of a tile's row; even where C is bf16
-layout(constant_id = 10) const uint STEPS = 32; // terms of the sum in one pass; even
+layout(constant_id = 10) const uint STEPS = 32; // terms of the sum in one pass
 layout(constant_id = 11) const uint BLOCK = 8; // tiles that pass over V together: their rows of U stay in the cache
 
 layout(push_constant) uniform Push {
@@ -38,7 +38,6 @@ layout(binding = 4, std430) readonly buffer E { uint e[]; };
 #define FEW 8u // terms in one pass of those that are left
 
 #define NT (LAYOUT == LAYOUT_NT)
-#define U_BF16 (LAYOUT != LAYOUT_TN && IS_BF16(NT ? 2 : 1))
 #define C_BF16 IS_BF16(3)
 #define SUM(r, j) sums[(r) * WIDE + (j)]
 
@@ -46,18 +45,17 @@ Word u_at, v_at; // U's first row of the part of the tile, the tile's strip of V
 uint ldu;
 float sums[PART * WIDE];
 
-// Adds the terms k .. k + steps - 1 (steps even and k too, or one term).
+// Adds the terms k .. k + steps - 1.
 void multiply(uint k, uint steps)
 {
     Word u_row[PART];
-    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at + in_words(U_BF16, r * ldu + k);
+    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at + (r * ldu + k);
     Word v_row = v_at + k * WIDE * GROUP;
     [[unroll]] for (uint q = 0; q < steps; q++) {
         float v[WIDE];
         [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
         [[unroll]] for (uint r = 0; r < PART; r++) {
-            bool odd = steps > 1 ? q % 2 == 1 : k % 2 == 1;
-            float u = U_BF16 ? half_word(u_row[r][q / 2].word, odd) : uintBitsToFloat(u_row[r][q].word);
+            float u = uintBitsToFloat(u_row[r][q].word);
             [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += u * v[j];
         }
     }
@@ -83,7 +81,7 @@ void main()
     // The last tile begins earlier where it would go beyond the end: some rows are then worked out twice, but written once.
     uint u_first = min(u0, u_count - ROWS);
     ldu = NT ? args.ldb : args.lda;
-    u_at = Word(addresses[NT ? 1 : 0]) + in_words(U_BF16, (NT ? args.offset_b : args.offset_a) + u_first * ldu);
+    u_at = Word(addresses[NT ? 1 : 0]) + ((NT ? args.offset_b : args.offset_a) + u_first * ldu);
     v_at = Word(addresses[NT ? 0 : 1]) + v0 * args.k;
     bool adds = ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0);
     uint lane = gl_SubgroupInvocationID, each = C_BF16 ? 2 : 1; // sums in a word
@@ -134,7 +132,7 @@ void main()
                 to[c0 + (NT ? stride : 1) * lane].word = finished(first, second, e_word, old, adds);
             }
         }
-        u_at = u_at + in_words(U_BF16, PART * ldu);
+        u_at = u_at + PART * ldu;
         part += PART;
     } while (part < ROWS);
 }

@@ -78,7 +78,8 @@ static int run_whole(const struct product *p, const struct matmul_variant *v, ui
     bool packed = v->strips != 0, turned = packed && a_by_k;
     if (packed && b_by_n) shift_a = 0;
     else if (packed) shift_b = 0;
-    if (turned) shift_a = 0, r.constants[1] &= ~2u; // A is f32 then
+    if (turned) shift_a = 0;
+    if (packed) r.constants[1] &= ~6u; // A and B are f32 then
     struct operand a = packed && b_by_n ? strips(&r, v, p->m, p->k, false) : operand(&r, a_by_k && !turned, p->m, p->k, shift_a);
     struct operand b = packed && !b_by_n ? strips(&r, v, p->n, p->k, p->store >> 3 & 1)
                                          : operand(&r, !b_by_n, p->n, p->k, shift_b);

@@ -21,7 +21,8 @@ static bool wide(const struct product *p, struct matmul_variant *v)
     return false;
 }
 
-// Storages (bit 1 A, 2 B, 3 C, 4 E, as C) and what goes with them. V lies in strips and TN's A turned, always f32.
+// Storages (bit 1 A, 2 B, 3 C, 4 E, as C) and what goes with them. The kernel reads f32: V in strips, U as it is, turned (TN's A) or
+// copied (bf16).
 static const struct product settings[] = {
     {.layout = LAYOUT_NT, .scale = 1},
     {.layout = LAYOUT_NT, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_RESIDUAL, .store = 1 << 2 | 1 << 3 | 1 << 4, .scale = 0.5f},
@@ -58,14 +59,15 @@ static void test_products(void)
     CHECK(run > 100);
 }
 
-// x's rows and columns in strips of `width`; turned and 0: the transpose.
-static void run_strips(uint32_t rows, uint32_t columns, uint32_t live, uint32_t first_row, bool bf16, bool turn, uint32_t width, bool pairs)
+// x's rows and columns in strips of `width`; 0: in whole rows (TURNED: the transpose's).
+static void run_strips(uint32_t rows, uint32_t columns, uint32_t live, uint32_t first_row, bool bf16, uint32_t order, uint32_t width, bool pairs)
 {
+    bool turn = order == TURNED_ORDER, whole_rows = order == ROWS_ORDER;
     struct run r;
     uint64_t seed = rows + columns;
     run_begin(&r, "strips", bf16 ? 1 << 1 : 0);
     run_constant(&r, LIVE_TOKENS);
-    run_constant(&r, turn);
+    run_constant(&r, order);
     run_constant(&r, pairs);
     r.live.tokens = live + first_row;
     uint32_t across = turn ? rows : columns, along = turn ? columns : rows, shift = 8 * (rows % 2);
@@ -74,7 +76,7 @@ static void run_strips(uint32_t rows, uint32_t columns, uint32_t live, uint32_t 
     struct strips_args args = {rows, columns, x->ld, width, shift, first_row};
     run_args(&r, &args, sizeof args);
     field_random(x, 0, rows, 1, &seed);
-    uint32_t done = (live + 15) / 16 * 16; // whole bands are copied; the last row stands for those beyond
+    uint32_t done = whole_rows ? live : (live + 15) / 16 * 16; // of bands all is written; the last row stands for those beyond
     for (uint32_t i = 0; i < done; i++)
         for (uint32_t j = 0; j < columns; j++) {
             uint32_t in = (turn ? i : j) % width, block = in % (2 * run_group);
@@ -83,32 +85,39 @@ static void run_strips(uint32_t rows, uint32_t columns, uint32_t live, uint32_t 
             if (i < live && i < rows) field_want(y, (uint32_t)at, 0, x->value[i * x->columns + j + shift], EXACT);
             else if (turn || i < rows) field_want(y, (uint32_t)at, 0, 0, ANYTHING);
         }
-    uint32_t at_once = bf16 ? 2 * run_group : run_group;
-    run_check(&r, (rows + 15) / 16 * ((columns + at_once - 1) / at_once) + 1);
+    uint32_t at_once = (bf16 ? 2 * run_group : run_group) * (whole_rows ? ROWS_VECTORS : 1);
+    run_check(&r, (whole_rows ? rows : (rows + 15) / 16) * ((columns + at_once - 1) / at_once) + 1);
 }
 
 static void test_strips(void)
 {
     for (int bf16 = 0; bf16 < 2; bf16++)
-        for (int kind = 0; kind < 4; kind++) { // side by side, in pairs, turned, the transpose
+        for (int kind = 0; kind < 5; kind++) { // side by side, in pairs, turned, the transpose, rows
             if (kind == 1 && !bf16) continue;
-            uint32_t width = kind == 3 ? 0 : 2 * run_group;
-            run_strips(33, 72, 33, 0, bf16, kind >= 2, width, kind == 1);
-            run_strips(16, 32, 9, 5, bf16, kind >= 2, width, kind == 1);
-            run_strips(50, 45, 50, 0, bf16, kind >= 2, width, kind == 1);
-            run_strips(70, 104, 34, 0, bf16, kind >= 2, width, kind == 1);
-            run_strips(5, 100, 0, 0, bf16, kind >= 2, width, kind == 1);
+            uint32_t order = kind < 2 ? STRIPS_ORDER : kind < 4 ? TURNED_ORDER : ROWS_ORDER;
+            uint32_t width = kind >= 3 ? 0 : 2 * run_group;
+            run_strips(33, 72, 33, 0, bf16, order, width, kind == 1);
+            run_strips(16, 32, 9, 5, bf16, order, width, kind == 1);
+            run_strips(50, 45, 50, 0, bf16, order, width, kind == 1);
+            run_strips(70, 104, 34, 0, bf16, order, width, kind == 1);
+            run_strips(5, 100, 0, 0, bf16, order, width, kind == 1);
+            if (kind == 4) run_strips(3, 600, 3, 0, bf16, order, width, false);
         }
+}
+
+static void test_rows(void)
+{
+    run_strips(19, 300, 17, 3, true, ROWS_ORDER, 0, false);
 }
 
 static void test_turned(void)
 {
-    run_strips(18, 40, 17, 3, true, true, 2 * run_group, false);
+    run_strips(18, 40, 17, 3, true, TURNED_ORDER, 2 * run_group, false);
 }
 
 static void test_beside(void)
 {
-    run_strips(18, 40, 17, 3, true, false, 2 * run_group, true);
+    run_strips(18, 40, 17, 3, true, STRIPS_ORDER, 2 * run_group, true);
 }
 
 static void test_all(struct product p)
@@ -167,7 +176,15 @@ static const struct mutation mutations[] = {
     {test_turned, "x's leading dimension", IN_ARGS, WORD(strips_args, ldx), ADD, -8},
     {test_turned, "width of a strip", IN_ARGS, WORD(strips_args, width), ADD, 16},
     {test_turned, "first row", IN_ARGS, WORD(strips_args, first_row), ADD, 2},
-    {test_turned, "no turning", IN_CONSTANTS, 3, SET, 0},
+    {test_turned, "no turning", IN_CONSTANTS, 3, SET, STRIPS_ORDER},
+    {test_rows, "columns", IN_ARGS, WORD(strips_args, columns), ADD, -1},
+    {test_rows, "x's leading dimension", IN_ARGS, WORD(strips_args, ldx), ADD, -8},
+    {test_rows, "leading dimension", IN_ARGS, WORD(strips_args, width), ADD, -16},
+    {test_rows, "first column", IN_ARGS, WORD(strips_args, offset), ADD, 8},
+    {test_rows, "first row", IN_ARGS, WORD(strips_args, first_row), ADD, 2},
+    {test_rows, "live tokens", IN_LIVE, WORD(live_block, tokens), ADD, -2},
+    {test_rows, "strips", IN_CONSTANTS, 3, SET, STRIPS_ORDER},
+    {test_turned, "which rows are live", IN_CONSTANTS, 2, SET, LIVE_TARGETS},
     {test_beside, "rows", IN_ARGS, WORD(strips_args, rows), ADD, -1},
     {test_beside, "first column", IN_ARGS, WORD(strips_args, offset), ADD, 8},
     {test_beside, "pairs", IN_CONSTANTS, 4, SET, 0},

@@ -263,12 +263,22 @@ static void attention_finish(struct program *p, struct call *c, const struct nod
     c->bytes = (double)T * n->head_dim * (2.0 * n->heads + 2.0 * n->kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
 }
 
+// What attention reads of x: on software drivers a copy in f32, for each row meets many others.
+static tensor_id attention_reads(struct program *p, tensor_id x)
+{
+    const struct tensor *t = at(p, x);
+    bool copy = wide_kernels(&p->limits) && t->storage == STORAGE_BF16 && t->ld % 16 == 0 &&
+                t->rows * t->ld * 4 <= p->limits.max_range;
+    return copy ? wide_copy(p, &(struct operand){x, PART_VALUE, 0}, t->rows, t->ld, LIVE_TOKENS) : x;
+}
+
 static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
 {
     struct attention_args args = attention_arguments(p, n, in[0], out[0], out[1]);
+    tensor_id qkv = attention_reads(p, in[0]);
     struct call *c = call_begin(p, "attention_forward");
     call_read(c, input(p, INPUT_STARTS));
-    call_read(c, in[0]);
+    call_read(c, qkv);
     call_write(c, out[0]);
     call_write(c, out[1]);
     attention_finish(p, c, n, &args, ATTENTION_FORWARD, 2);
@@ -292,6 +302,8 @@ static void attention_backward(struct program *p, const struct node *n)
     call_constant(c, 0);
     attention_variant(&p->limits, c, ATTENTION_DELTA, p->graph->tokens, n->heads, n->kv_heads, n->head_dim);
     c->bytes = 2.0 * (double)p->graph->tokens * n->heads * n->head_dim * element_bytes(p, out);
+    qkv = attention_reads(p, qkv);
+    dout = attention_reads(p, dout);
     for (int kv = 0; kv < 2; kv++) {
         c = call_begin(p, kv ? "attention_dkv" : "attention_dq");
         call_read(c, input(p, kv ? INPUT_ENDS : INPUT_STARTS));

@@ -69,13 +69,17 @@ struct product {
     uint32_t live_m, live_k, add, epilogue;
     uint64_t first_row; // live rows are counted from here
     // What matmul_wide reads of the piece at hand (product.c): V's strips, from which row of C (NT) or column and term on, and
-    // TN's transpose of A.
-    tensor_id strips, turned;
+    // U's rows (NO_TENSOR: the operand has them).
+    tensor_id strips, rows;
     uint64_t strips_across, strips_k;
 };
 
 // The calls of a product: the variant that suits it, in as many pieces as ranges of its operands ask for. A reduction in
 // ranges adds up in C, which must then be f32 or set, with nothing else added.
 void product_calls(struct program *p, const struct product *x);
+
+// A copy in f32 of a matrix, made now, for kernels of software drivers, which would else widen each number once for
+// every row that it meets. Its leading dimension is a multiple of 16. Rows beyond the live ones are not written.
+tensor_id wide_copy(struct program *p, const struct operand *o, uint64_t rows, uint64_t columns, uint32_t live);
 
 #endif

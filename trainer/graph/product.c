@@ -14,14 +14,14 @@ static bool is_bf16(const struct program *p, const struct operand *x)
     return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
 }
 
-// An operand of matmul_wide in the order in which its tiles read it, made now (args.h: strips): rows r0 .. r0 + rows - 1 and
-// columns c0 .. c0 + columns - 1 of o, in strips of `width`; 0: the transpose.
+// Rows r0 .. r0 + rows - 1 and columns c0 .. c0 + columns - 1 of o in f32, in the order in which a CPU's tiles read
+// them, made now (args.h: strips): in strips of `width`, or, width 0, as rows, TURNED those of the transpose.
 static tensor_id strips_call(struct program *p, const struct operand *o, uint64_t r0, uint64_t rows, uint64_t c0,
-    uint64_t columns, bool turn, uint64_t width, bool pairs, uint32_t live, uint64_t first_row)
+    uint64_t columns, uint32_t order, uint64_t width, bool pairs, uint32_t live, uint64_t first_row)
 {
-    uint64_t across = turn ? rows : columns, along = turn ? columns : rows;
+    uint64_t across = order == TURNED_ORDER ? rows : columns, along = order == TURNED_ORDER ? columns : rows;
     tensor_id y = width ? program_scratch(p, STORAGE_F32, (across + width - 1) / width * along, width, "strips")
-                        : program_scratch(p, STORAGE_F32, along, (across + 15) / 16 * 16, "transpose");
+                        : program_scratch(p, STORAGE_F32, along, (across + 15) / 16 * 16, "rows in f32");
     assert(!width || ld(p, y) == width);
     uint32_t group = p->limits.info->subgroup_size, at_once = is_bf16(p, o) ? 2 * group : group;
     struct call *c = call_begin(p, "strips");
@@ -32,27 +32,39 @@ static tensor_id strips_call(struct program *p, const struct operand *o, uint64_
         .width = ld(p, y), .offset = (uint32_t)c0, .first_row = (uint32_t)(first_row + r0)};
     call_args(c, &args, sizeof args);
     call_constant(c, live);
-    call_constant(c, turn);
+    call_constant(c, order);
     call_constant(c, pairs);
-    call_groups(p, c, (rows + 15) / 16 * ((columns + at_once - 1) / at_once));
+    uint64_t piece = order == ROWS_ORDER ? ROWS_VECTORS * at_once : at_once;
+    call_groups(p, c, (order == ROWS_ORDER ? rows : (rows + 15) / 16) * ((columns + piece - 1) / piece));
     c->bytes = (double)(rows * columns) * (4.0 + (double)element_bytes(p, o->tensor));
     return y;
 }
 
-// Makes what matmul_wide reads of A and B, but for strips that the piece before had, too.
+tensor_id wide_copy(struct program *p, const struct operand *o, uint64_t rows, uint64_t columns, uint32_t live)
+{
+    return strips_call(p, o, 0, rows, 0, columns, ROWS_ORDER, 0, false, live, o->first_row);
+}
+
+// Makes what matmul_wide reads of A and B: of V strips, but for those that the piece before had, too; U's rows, along k
+// and in f32, where the operand has not just that.
 static void pack_calls(struct program *p, struct product *x, uint64_t width, uint64_t m0, uint64_t m, uint64_t n0,
     uint64_t n, uint64_t k0, uint64_t k)
 {
     bool nt = x->layout == LAYOUT_NT;
     uint64_t across = nt ? m0 : n0;
     if (x->strips < 0 || across != x->strips_across || k0 != x->strips_k) {
-        if (nt) x->strips = strips_call(p, &x->a, m0, m, k0, k, true, width, false, x->live_m, x->first_row);
-        else x->strips = strips_call(p, &x->b, k0, k, n0, n, false, width, is_bf16(p, &x->c), x->live_k, x->first_row);
+        if (nt) x->strips = strips_call(p, &x->a, m0, m, k0, k, TURNED_ORDER, width, false, x->live_m, x->first_row);
+        else x->strips = strips_call(p, &x->b, k0, k, n0, n, STRIPS_ORDER, width, is_bf16(p, &x->c), x->live_k, x->first_row);
         x->strips_across = across;
         x->strips_k = k0;
     }
+    x->rows = NO_TENSOR;
     if (x->layout == LAYOUT_TN)
-        x->turned = strips_call(p, &x->a, k0, k, m0, m, true, 0, false, x->live_k, x->first_row);
+        x->rows = strips_call(p, &x->a, k0, k, m0, m, TURNED_ORDER, 0, false, x->live_k, x->first_row);
+    else if (nt && is_bf16(p, &x->b))
+        x->rows = strips_call(p, &x->b, n0, n, k0, k, ROWS_ORDER, 0, false, LIVE_NONE, 0);
+    else if (!nt && is_bf16(p, &x->a))
+        x->rows = strips_call(p, &x->a, m0, m, k0, k, ROWS_ORDER, 0, false, x->live_m, x->first_row);
 }
 
 // Binds what a product's sums end in, C and what is added to them (else `unused` once more), rows m0 .. m0 + m - 1 from
@@ -122,8 +134,8 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
     c->subgroup = v.subgroup;
     c->why = v.why;
     uint64_t a_row = a_by_k ? k0 : m0, a_rows = a_by_k ? k : m, b_row = b_by_n ? n0 : k0, b_rows = b_by_n ? n : k;
-    tensor_id a_packed = !v.strips ? NO_TENSOR : b_by_n ? x->strips : x->turned;
-    tensor_id b_packed = v.strips && !b_by_n ? x->strips : NO_TENSOR;
+    tensor_id a_packed = !v.strips ? NO_TENSOR : b_by_n ? x->strips : x->rows;
+    tensor_id b_packed = !v.strips ? NO_TENSOR : b_by_n ? x->rows : x->strips;
     if (a_packed >= 0) call_read(c, a_packed);
     else call_use(c, x->a.tensor, x->a.part, x->a.first_row + a_row, a_rows, true, false);
     if (b_packed >= 0) call_read(c, b_packed);
@@ -148,9 +160,11 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
     if (sums >= 0) reduce_call(p, x, &v, sums, args, m0, n0, add);
 }
 
-// A step that fits. Where not even one row does, 0, the step stays: matmul_wide is then no candidate (variants.c).
+// A step that fits, in whole groups of rows as ranges ask for. Where not even one fits the step stays: matmul_wide is
+// then no candidate (variants.c).
 static uint64_t fitting(uint64_t step, uint64_t fits)
 {
+    fits = fits / RANGE_ROWS * RANGE_ROWS;
     return fits ? least(step, fits) : step;
 }
 
@@ -178,7 +192,8 @@ void product_calls(struct program *p, const struct product *x)
         bool sums_in_c = !piece.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
         if (x->layout == LAYOUT_NT) m_step = fitting(m_step, most / x->k / width * width);
         else if (sums_in_c) k_step = fitting(least(k_step, x->layout == LAYOUT_NN ? 1536 : k_step), most / across);
-        if (x->layout == LAYOUT_TN) m_step = fitting(m_step, most / (k_step + 32));
+        if (x->layout != LAYOUT_NT) m_step = fitting(m_step, most / (k_step + 32));
+        else n_step = fitting(n_step, most / (k_step + 32));
     }
     // No dispatch longer than a watchdog likes: fewer rows of C at a time, never a shorter sum.
     double most = DISPATCH_SECONDS * p->limits.flop_per_second / (2.0 * (double)k_step);
@@ -186,7 +201,7 @@ void product_calls(struct program *p, const struct product *x)
     while (x->layout == LAYOUT_NT && (double)m_step * (double)n_step > most && n_step > 256)
         n_step = (n_step / 2 + 255) / 256 * 256;
     struct product y = *x;
-    y.strips = y.turned = NO_TENSOR;
+    y.strips = y.rows = NO_TENSOR;
     tensor_id sum = NO_TENSOR;
     if (k_step < x->k && is_bf16(p, &x->c)) {
         assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);

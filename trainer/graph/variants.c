@@ -53,6 +53,11 @@ static bool can_deal(const struct limits *limits)
     return limits->software && lanes >= 8 && lanes <= 16;
 }
 
+bool wide_kernels(const struct limits *limits)
+{
+    return can_deal(limits) && limits->info->addresses && limits->products == PRODUCTS_F32;
+}
+
 static void add_register(struct candidates *c, uint32_t rows, bool deal, const char *why)
 {
     const struct matmul_shape *s = c->shape;
@@ -81,7 +86,7 @@ static void add_wide(struct candidates *c)
 {
     const struct matmul_shape *s = c->shape;
     const struct gpu_info *info = c->limits->info;
-    if (!can_deal(c->limits) || !info->addresses || s->k < 32 || s->products != PRODUCTS_F32) return;
+    if (!wide_kernels(c->limits) || s->k < 32 || s->products != PRODUCTS_F32) return;
     uint32_t lanes = info->subgroup_size, wide = 2;
     bool nt = s->layout == LAYOUT_NT;
     if (nt && s->m < 8) return; // strips for nothing
@@ -91,7 +96,8 @@ static void add_wide(struct candidates *c)
     if (u < WIDE_ROWS || (pairs && u % 2 != 0)) return;
     // What is made of the operands, in f32, is bound as a whole (product.c cuts the product so that this holds where it can).
     uint64_t most = c->limits->max_range / 4, across = divide_up(v, wide * lanes) * wide * lanes;
-    if (across * s->k > most || (s->layout == LAYOUT_TN && s->m * (s->k + 32) > most)) return;
+    bool copied = s->layout == LAYOUT_TN || (nt ? s->b_bf16 : s->a_bf16);
+    if (across * s->k > most || (copied && u * (s->k + 32) > most)) return;
     uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
     uint32_t part = lanes > 8 ? 8 : 6;
     struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .strips = wide * lanes,

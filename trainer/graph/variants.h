@@ -42,6 +42,9 @@ bool matmul_find(const struct limits *limits, const struct matmul_shape *shape, 
 // What limits->choices holds for this shape, else the first candidate.
 struct matmul_variant matmul_choose(const struct limits *limits, const struct matmul_shape *shape);
 
+// Does the device run products and attention by kernels that read through addresses (wide.glsl)?
+bool wide_kernels(const struct limits *limits);
+
 // Sets workgroup size, constants from id 4 on, and grid of an attention kernel's call for T rows.
 enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENTION_DKV, ATTENTION_CACHE };
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
