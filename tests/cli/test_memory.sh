@@ -48,6 +48,9 @@ says 'another seed' 0 '' select_memory seed --seed 43
 mkdir foreign && echo x >foreign/levels.jsonl
 says "another's folder" 1 "another's levels.jsonl" select_memory foreign
 [ "$(cat foreign/levels.jsonl)" = x ] || { echo "FAILED: foreign file overwritten"; failed=1; }
+says "a run's folder" 1 'run: holds what is no selection' select_memory run
+[ ! -e run/recall.jsonl ] && [ ! -e run/summary.json ] || { echo "FAILED: a run's folder is filled"; failed=1; }
+rm run/pumice_config.json && says "a model's folder" 1 '(log.jsonl)' select_memory run
 echo '{"key": 3}' >>stopped/recall.jsonl
 says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
 

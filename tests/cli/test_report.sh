@@ -53,8 +53,17 @@ for source in math code general; do
     fi
 done
 
+# a run that is there twice
+cp -r runs/dmt-1 runs/dmt-3
+says "a copied run counts once" 0 "dmt-3: is the same run as dmt-1" "$pumice" report runs --output twice.html --json
+check "over two runs" sh -c 'grep -o "\"setting\":\"dmt, k=1/4\",\"ability\":\"math\"[^}]*}" out | grep -qF "\"n\":2"'
+check "the page says so" grep -q 'dmt-3: is the same run as dmt-1' twice.html
+check "and lists it" grep -q '"copy_of":"dmt-1"' out
+rm -r runs/dmt-3
+
 # bad input
 says "no run" 1 "data: is no run" "$pumice" report data
+says "a file" 1 "data/math.jsonl: is a file, not a folder" "$pumice" report data/math.jsonl
 says "no folder" 1 "nowhere: there is no such folder" "$pumice" report nowhere
 says "no run among others" 1 "data: is no run" "$pumice" report runs/dmt-1 data --output x.html
 check "and nothing is written" test ! -e x.html

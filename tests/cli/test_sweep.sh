@@ -57,6 +57,10 @@ check "which makes nothing" test -z "$(find grid -name log.jsonl -newer before)"
 says "more values" 0 "2 runs, 1 of them finished" "$pumice" sweep grid.json --axis seed=2,3 --set 'sweep.rate={"dmt":{}}' --json
 check "make only the new run" test "$(find grid -name log.jsonl -newer before)" = grid/rate=dmt,seed=3/log.jsonl
 says "another base" 1 "run rate=dmt,seed=2: " "$pumice" sweep grid.json --set 'sweep.rate={"dmt":{}}' train_batch_size=3
+mv grid/rate=dmt,seed=2/model.safetensors kept
+says "a model that was taken away" 1 "run rate=dmt,seed=2: is finished, but its model.safetensors is gone" "$pumice" sweep grid.json
+says "which the list says" 0 "lost     rate=dmt,seed=2" "$pumice" sweep grid.json --list
+mv kept grid/rate=dmt,seed=2/model.safetensors
 says "other rows" 1 "data of stage" sh -c 'cp data/math.jsonl saved; sed 1d saved >data/math.jsonl; "$@"' - "$pumice" sweep grid.json --set \
     'sweep.rate={"dmt":{}}'
 cp saved data/math.jsonl

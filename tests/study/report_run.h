@@ -90,7 +90,7 @@ static void fake_run(const char *folder, const struct fake_run *f)
     fake_log(&log, f, 1, 2 * f->steps);
     put(folder, "log.jsonl", log.data);
     struct error e;
-    CHECK(outcome_write(folder, &(struct outcome){.steps = 2 * (uint64_t)f->steps}, &e) == 0);
+    CHECK(outcome_write(folder, &(struct outcome){2 * (uint64_t)f->steps, 2 * (uint64_t)f->steps}, &e) == 0);
     put(folder, "manifest-1-one.jsonl", "a"); // their FNV-1a 64 is published
     put(folder, "manifest-2-two.jsonl", "foobar");
     text_free(&log);

@@ -133,6 +133,11 @@ static void test_unmarked(void)
     CHECK(read_all(&r, &e, (const char *const[]){"unmarked"}, 1) == 0);
     CHECK(r.runs[0].state == REPORT_STOPPED);
     report_free(&r);
+    // The mark of another run, which the log does not end with.
+    CHECK(outcome_write(folder, &(struct outcome){4, 5}, &e) == 0);
+    CHECK(read_all(&r, &e, (const char *const[]){"unmarked"}, 1) == 0);
+    CHECK(r.runs[0].state == REPORT_STOPPED);
+    report_free(&r);
     free(mark);
     free(folder);
 }
@@ -243,6 +248,41 @@ static void test_groups(void)
     report_tables_free(&t);
     report_free(&r);
     free(a3);
+}
+
+// A run that is there twice counts once: copied whole or before its end, or made again elsewhere. Another seed is another run,
+// and so is one whose steps were others.
+static void test_copies(void)
+{
+    static const struct {
+        const char *name;
+        struct fake_run run;
+    } runs[] = {{"copies/a", {"dmt", 0.25, 1, 2, 8, 0.75, 0.5}}, {"copies/b", {"dmt", 0.25, 1, 2, 8, 0.75, 0.5}},
+        {"copies/c", {"dmt", 0.25, 2, 2, 8, 1, 0.25}}, {"copies/d", {"dmt", 0.25, 1, 3, 8, 1, 1}}};
+    char *mark = at("copies/a/" OUTPUT_OUTCOME);
+    struct report r;
+    struct report_tables t;
+    struct error e;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        char *folder = at(runs[i].name);
+        fake_run(folder, &runs[i].run);
+        free(folder);
+    }
+    for (int broken = 0; broken < 2; broken++) {
+        if (broken) CHECK(unlink(mark) == 0);
+        CHECK_SAY(read_all(&r, &e, (const char *const[]){"copies"}, 1) == 0, "%s", e.text);
+        CHECK(r.run_count == 4 && r.group_count == 1 && r.groups[0].run_count == 3);
+        CHECK(r.runs[broken].copy_of == REPORT_NONE && r.runs[!broken].copy_of == (uint32_t)broken);
+        CHECK(r.runs[2].copy_of == REPORT_NONE && r.runs[3].copy_of == REPORT_NONE && r.runs[!broken].group == 0);
+        CHECK_STRING(r.notes, broken ? "a: is the same run as b, with the same config, seed and hash, and counts once"
+                                     : "b: is the same run as a, with the same config, seed and hash, and counts once");
+        report_tables_make(&t, &r);
+        const struct report_summary *s = report_cell(&t, &r, 0, 0);
+        CHECK(s->score.count == 3 && near(s->score.mean, (0.5 + 0.25 + 1) / 3));
+        report_tables_free(&t);
+        report_free(&r);
+    }
+    free(mark);
 }
 
 static void test_lines(void)
@@ -513,6 +553,7 @@ int main(void)
     test_unplanned();
     test_forgotten();
     test_groups();
+    test_copies();
     test_lines();
     test_curves();
     test_sweep();

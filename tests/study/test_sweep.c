@@ -211,6 +211,8 @@ static void test_results(void)
     put("m=a-b,seed=1", OUTPUT_LOG, EVAL(0, "\"x\":{\"loss\":3}") STEP(1, "2.5", "01") STEP(2, "1.5", "02")
         EVAL(2, "\"x\":{\"loss\":1,\"score\":0.25},\"y\":{\"loss\":null}"));
     put("m=a-b,seed=1", OUTPUT_OUTCOME, "{\"state\":\"done\",\"steps\":2,\"hash\":\"0000000000000002\"}");
+    put("m=a-b,seed=1", "config.json", "{}");
+    put("m=a-b,seed=1", "model.safetensors", "");
     // No mark: broken off, half a line at its end.
     put("m=a-b,seed=2", OUTPUT_CONFIG, "{}");
     put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01") "{\"step\":2,");
@@ -274,6 +276,13 @@ static void test_results(void)
     CHECK(s.runs[5].state == SWEEP_FAILED && s.runs[0].state == SWEEP_DONE && !s.runs[0].why);
     CHECK_STRING(s.runs[5].why, "a full disk");
     sweep_close(&s);
+
+    // Its model taken away: neither done nor to be made again without a word.
+    char *model = mem_format("%s/out/m=a-b,seed=1/model.safetensors", folder);
+    CHECK(unlink(model) == 0 && sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0);
+    CHECK(s.runs[0].state == SWEEP_LOST && s.runs[0].finished);
+    sweep_close(&s);
+    free(model);
 
     static const char *const wrong[][2] = {{"learning_rat=1,2", "did you mean \"learning_rate\"?"}, {"dropout=0,2", "run dropout=2"},
         {"optim=adamw,adam", "did you mean \"adamw\"?"}};

@@ -6,6 +6,7 @@
 #include "formats/json_file.h"
 #include "study/recall.h"
 #include "study/subsets.h"
+#include "train/output.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -131,6 +132,9 @@ static int make_settings(struct selection *s, enum storage storage, struct error
 static int read_input(struct selection *s, struct error *e)
 {
     const struct choice *c = s->choice;
+    const char *taken = output_holds(c->output);
+    if (taken)
+        return error_set(e, "%s: holds what is no selection's (%s); take another --output", c->output, taken);
     if (parse_sizes(&c->sizes, e)) return -1;
     if (memory_read_templates(&s->memory, c->templates, e) || memory_read_facts(&s->memory, c->facts, c->strict, e))
         return -1;

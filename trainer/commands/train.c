@@ -3,6 +3,7 @@
 // train: the run.
 #include "commands/common.h"
 #include "commands/list.h"
+#include "train/output.h"
 #include "train/run.h"
 #include "train/tuning.h"
 
@@ -28,7 +29,7 @@ int command_train(const struct command *c, int argc, char **argv)
     char *set = precision_set(&sets, precision);
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes) say("%s", config.notes);
-    char *grid = ok ? path_join(config.output_dir, "sweep.json") : NULL;
+    char *grid = ok ? path_join(config.output_dir, OUTPUT_GRID) : NULL;
     if (ok && file_exists(grid))
         ok = error_set(&e, "%s: holds a sweep; --set output_dir=... names another folder for this run", config.output_dir) == 0;
     free(grid);

@@ -4,6 +4,7 @@
 #include "study/report.h"
 
 #include "formats/json_file.h"
+#include "train/output.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -135,7 +136,7 @@ static int child_runs(struct report_names *names, const char *folder, struct err
     for (struct dirent *d; (d = readdir(dir));) {
         if (d->d_name[0] == '.') continue;
         char *child = path_join(folder, d->d_name);
-        if (report_is_run(child)) report_name(names, d->d_name);
+        if (output_is_run(child)) report_name(names, d->d_name);
         free(child);
     }
     closedir(dir);
@@ -166,7 +167,7 @@ static int sweep_runs(struct report *r, const char *folder, const char *path, bo
     {
         const char *name = word(item, "name"), *state = word(item, "state");
         char *child = path_join(folder, name);
-        if (!*name || strchr(name, '/') || !report_is_run(child)) {
+        if (!*name || strchr(name, '/') || !output_is_run(child)) {
             text_print(&missing, "%s%s%s%s%s", missing.bytes ? ", " : "", *name ? name : "(without a name)",
                 *state ? " (" : "", state, *state ? ")" : "");
             free(child);
@@ -192,8 +193,9 @@ static int add_folder(struct report *r, const char *given, bool alone, struct er
     int status = 0;
     struct report_names children = {0};
     if (!folder_exists(folder)) {
-        status = error_set(e, "%s: there is no such folder; name a run's output_dir, or a sweep's", folder);
-    } else if (report_is_run(folder)) {
+        status = error_set(e, "%s: %s; name a run's output_dir, or a sweep's", folder,
+            file_exists(folder) ? "is a file, not a folder" : "there is no such folder");
+    } else if (output_is_run(folder)) {
         add_run(r, folder, mem_string(folder));
     } else {
         bool sweep = file_exists(results);
@@ -311,12 +313,34 @@ static bool same(const char *a, const char *b)
     return a && b && strcmp(a, b) == 0;
 }
 
+static bool same_run(const struct report_run *a, const struct report_run *b)
+{
+    return *a->hash && a->step_count == b->step_count && strcmp(a->hash, b->hash) == 0 &&
+           cJSON_Compare(member(a->config, "seed"), member(b->config, "seed"), true);
+}
+
+// Marks runs that are there twice. One that was copied before its end is the copy.
+static void find_copies(struct report *r, char *const *kinds)
+{
+    for (size_t i = 0; i < r->run_count; i++)
+        for (size_t k = 0; k < i && r->runs[i].copy_of == REPORT_NONE; k++) {
+            struct report_run *earlier = &r->runs[k], *later = &r->runs[i];
+            if (earlier->copy_of != REPORT_NONE || !same_run(earlier, later) || !same(kinds[i], kinds[k])) continue;
+            bool swap = later->state == REPORT_DONE && earlier->state != REPORT_DONE;
+            (swap ? earlier : later)->copy_of = (uint32_t)(swap ? i : k);
+            add_note(&r->notes, mem_format("%s: is the same run as %s, with the same config, seed and hash, and counts once",
+                swap ? earlier->name : later->name, swap ? later->name : earlier->name));
+        }
+}
+
 static void make_groups(struct report *r)
 {
     char **kinds = mem_zero(r->run_count + 1, sizeof *kinds), **axes = mem_zero(r->run_count + 1, sizeof *axes);
+    for (size_t i = 0; i < r->run_count; i++)
+        if (r->runs[i].config) kinds[i] = essence_text(r->runs[i].config);
+    find_copies(r, kinds);
     for (size_t i = 0; i < r->run_count; i++) {
         struct report_run *run = &r->runs[i];
-        if (run->config) kinds[i] = essence_text(run->config);
         axes[i] = axes_text(run);
         for (size_t k = 0; k < i && run->group == REPORT_NONE; k++)
             if (same(kinds[i], kinds[k]) || same(axes[i], axes[k])) run->group = r->runs[k].group;
@@ -325,6 +349,7 @@ static void make_groups(struct report *r)
             new_group(r, run);
         }
         struct report_group *g = &r->groups[run->group];
+        if (run->copy_of != REPORT_NONE) continue;
         g->runs = mem_resize(g->runs, (g->run_count + 1) * sizeof *g->runs);
         g->runs[g->run_count++] = i;
     }

@@ -100,13 +100,15 @@ struct report_run {
     double seconds;
     char *notes; // what was left out, a line each; NULL: nothing
     uint32_t group;
+    uint32_t copy_of; // index of the run that it is a copy of, and that counts in the group instead; REPORT_NONE: it counts
 };
 
-// Runs that differ in nothing but the seed.
+// Runs that differ in nothing but the seed. Runs of one config and seed whose hashes are the same are one run, however often
+// it was copied or made again: it counts once, or the spread would be too small.
 struct report_group {
     char *label;
     struct cJSON *settings; // what tells it from other groups, by name: a sweep's axes, or keys of the config
-    size_t *runs;           // (run_count) indices into report.runs
+    size_t *runs;           // (run_count) indices into report.runs, without copies
     size_t run_count;
     double k;            // dmt_k; 0 for mixed_sequential; NAN for other strategies
     uint64_t rows;       // of the last stage's mix, an epoch; 0: not known
@@ -128,9 +130,7 @@ struct report {
 int report_read(struct report *r, const char *const *folders, size_t count, struct error *e);
 void report_free(struct report *r);
 
-// One folder that holds a run: OUTPUT_CONFIG or OUTPUT_LOG stands in it.
-bool report_is_run(const char *folder);
-// Reads it into *run, whose name, why and axes stay the caller's to set. Adds to the report's names.
+// Reads one folder that holds a run (output_is_run) into *run, whose name, why and axes stay the caller's to set. Adds to the report's names.
 void report_run_read(struct report_run *run, struct report *r, const char *folder);
 void report_run_free(struct report_run *run);
 // The index of a name, which is added if it is new.

@@ -50,6 +50,7 @@ static void add_run(cJSON *list, const struct report *r, const struct report_run
     cJSON_AddStringToObject(o, "name", run->name);
     cJSON_AddStringToObject(o, "folder", run->folder);
     cJSON_AddStringToObject(o, "setting", r->groups[run->group].label);
+    if (run->copy_of != REPORT_NONE) cJSON_AddStringToObject(o, "copy_of", r->runs[run->copy_of].name);
     if (run->axes) cJSON_AddItemToObject(o, "axes", cJSON_Duplicate(run->axes, true));
     cJSON_AddStringToObject(o, "state", run->why ? "failed" : states[run->state]);
     add_text(o, "why", run->why);

@@ -335,7 +335,7 @@ static void find_state(struct report_run *run)
     struct outcome outcome;
     struct error e = {0};
     uint64_t last = run->step_count ? run->steps[run->step_count - 1].step : 0;
-    bool done = outcome_read(&outcome, run->folder, &e) == 1 && outcome.steps == last && last >= run->total_steps;
+    bool done = outcome_read(&outcome, run->folder, &e) == 1 && outcome_fits(&outcome, last, run->hash) && last >= run->total_steps;
     run->state = output_in_use(run->folder) ? REPORT_RUNNING : done ? REPORT_DONE : REPORT_STOPPED;
     if (*e.text) note(run, "%s", e.text);
     if (run->state == REPORT_DONE) return;
@@ -346,18 +346,9 @@ static void find_state(struct report_run *run)
         note(run, "it %s: step %" PRIu64 " of %" PRIu64, what, last, run->total_steps);
 }
 
-bool report_is_run(const char *folder)
-{
-    char *config = path_join(folder, OUTPUT_CONFIG), *log = path_join(folder, OUTPUT_LOG);
-    bool is = file_exists(config) || file_exists(log);
-    free(config);
-    free(log);
-    return is;
-}
-
 void report_run_read(struct report_run *run, struct report *r, const char *folder)
 {
-    *run = (struct report_run){.folder = mem_string(folder), .group = REPORT_NONE};
+    *run = (struct report_run){.folder = mem_string(folder), .group = REPORT_NONE, .copy_of = REPORT_NONE};
     read_config(run);
     read_plan(run, r);
     read_manifests(run, r);

@@ -4,6 +4,7 @@
 #include "formats/json_file.h"
 #include "train/config_read.h"
 #include "train/interrupt.h"
+#include "train/outcome.h"
 #include "train/output.h"
 
 #include <stdlib.h>
@@ -81,14 +82,10 @@ void sweep_close(struct sweep *s)
 // A folder that a run of its own has made is not filled with others.
 static int check_folder(const struct sweep *s, struct error *e)
 {
-    char *config = path_join(s->folder, OUTPUT_CONFIG), *log = path_join(s->folder, OUTPUT_LOG);
-    bool taken = file_exists(config) || file_exists(log);
-    free(config);
-    free(log);
-    if (taken) return error_set(e, "%s: holds a run of `pumice train`; a sweep needs another output_dir", s->folder);
-    char *grid = path_join(s->folder, "sweep.json"), *csv = path_join(s->folder, "results.csv"),
+    if (output_is_run(s->folder)) return error_set(e, "%s: holds a run of `pumice train`; a sweep needs another output_dir", s->folder);
+    char *grid = path_join(s->folder, OUTPUT_GRID), *csv = path_join(s->folder, "results.csv"),
          *json = path_join(s->folder, "results.json");
-    taken = !file_exists(grid) && (file_exists(csv) || file_exists(json));
+    bool taken = !file_exists(grid) && (file_exists(csv) || file_exists(json));
     free(grid);
     free(csv);
     free(json);
@@ -101,6 +98,10 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
     for (size_t i = 0; i < s->grid.count && !interrupt_asked(); i++) {
         struct sweep_run *run = &s->runs[i];
         struct run_forecast forecast = {0};
+        if (run->state == SWEEP_LOST)
+            return error_set(e, "run %s: is finished, but its %s is gone; put it back, or remove %s/" OUTPUT_OUTCOME
+                " to have the run go on from its newest checkpoint, or begin again without one", s->grid.runs[i].name,
+                output_lacks(run->config.output_dir), run->config.output_dir);
         int changes = run_compare(&run->config, false, e);
         if (changes < 0 || run_check(&run->config, w, run->finished, &forecast, e))
             return error_prefix(e, "run %s: ", s->grid.runs[i].name);

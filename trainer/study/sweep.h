@@ -10,8 +10,8 @@
 //   output_dir/results.csv    the same, a row a run and evaluation
 //
 // A sweep goes on where it was broken off: a run that is done is left alone, one that was begun goes on from its newest
-// checkpoint or, without one, starts afresh. A run is done when it has left its mark (outcome.h) and its log ends with the
-// step and the hash of that mark; nothing else is believed. "seconds" is what the steps took, "loss" that of the last one.
+// checkpoint or, without one, starts afresh. A run is done when it has left its mark (outcome.h), its log ends with the
+// step and the hash of that mark, and its model is there; nothing else is believed. "seconds" is what the steps took, "loss" that of the last one.
 #ifndef PUMICE_SWEEP_H
 #define PUMICE_SWEEP_H
 
@@ -23,6 +23,8 @@ enum sweep_state {
     SWEEP_WAITING, // not begun
     SWEEP_BEGUN,   // broken off
     SWEEP_DONE,
+    SWEEP_LOST,   // done, but its model was taken away since: to make it again takes its time and may give other numbers
+                  // on another driver, so that is for the user to say
     SWEEP_FAILED, // `why` says how: it could not be made, or its loss is not finite at its end
 };
 
@@ -31,7 +33,7 @@ struct sweep_run {
     double work; // run_forecast's
     // What its folder says:
     enum sweep_state state;
-    bool finished;              // it has left its mark: done, or failed and of no use to be made again
+    bool finished;              // it has left its mark: done, lost, or failed and of no use to be made again
     char *why;                  // of FAILED, else NULL
     uint64_t steps;             // in its log
     double seconds, loss;       // NAN: none
@@ -51,7 +53,7 @@ int sweep_open(struct sweep *s, const char *path, const char *const *sets, size_
     size_t axis_count, struct error *e);
 void sweep_close(struct sweep *s);
 
-// Checks every run (run_check, and that those begun are the same as today's), then makes those that are not done, one after
+// Checks every run (run_check, that those begun are the same as today's, and that none is lost), then makes those that are not done, one after
 // the other in the grid's order; results are written after each. Progress goes to stderr. A run that fails is named and
 // the others go on. *interrupted: by ctrl-C, after a checkpoint. 0, or -1 with the reason when nothing was trained or the
 // sweep cannot go on; failed runs are no such reason.

@@ -17,7 +17,7 @@
 
 const char *sweep_state_name(enum sweep_state state)
 {
-    static const char *const names[] = {"waiting", "begun", "done", "failed"};
+    static const char *const names[] = {"waiting", "begun", "done", "lost", "failed"};
     return names[state];
 }
 
@@ -78,12 +78,11 @@ int sweep_look(struct sweep_run *run, struct error *e)
     run->hash[0] = 0;
     int done = outcome_read(&outcome, folder, e);
     if (done < 0 || read_log(run, e)) return -1;
-    char hash[17];
-    snprintf(hash, sizeof hash, "%016" PRIx64, done ? outcome.hash : 0);
-    char *config = path_join(folder, OUTPUT_CONFIG);
-    run->finished = done && run->steps == outcome.steps && strcmp(run->hash, hash) == 0;
-    run->state = !run->finished ? (file_exists(config) ? SWEEP_BEGUN : SWEEP_WAITING) : isfinite(run->loss) ? SWEEP_DONE : SWEEP_FAILED;
-    free(config);
+    run->finished = done && outcome_fits(&outcome, run->steps, run->hash);
+    run->state = !run->finished          ? output_is_run(folder) ? SWEEP_BEGUN : SWEEP_WAITING
+                 : !isfinite(run->loss)  ? SWEEP_FAILED
+                 : output_lacks(folder)  ? SWEEP_LOST
+                                         : SWEEP_DONE;
     if (!run->finished && was == SWEEP_FAILED) {
         run->state = was; // until it is tried again, `why` stands
         return 0;
@@ -350,7 +349,7 @@ static int write_json(const struct sweep *s, const char *name, cJSON *json, stru
 
 int sweep_write_grid(const struct sweep *s, struct error *e)
 {
-    return write_json(s, "sweep.json", grid_json(&s->grid), e);
+    return write_json(s, OUTPUT_GRID, grid_json(&s->grid), e);
 }
 
 int sweep_write_results(const struct sweep *s, struct error *e)

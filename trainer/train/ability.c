@@ -80,21 +80,40 @@ static int find_choice(const struct row *row, const char *text)
     return -1;
 }
 
+// Whether a text is written as a choice's place, a letter or a whole number; *place from 0, -1: before the first.
+static bool is_place(long *place, const char *text)
+{
+    char *end;
+    if (text[0] >= 'A' && text[0] <= 'Z' && !text[1]) return *place = text[0] - 'A', true;
+    *place = strtol(text, &end, 10);
+    if (*place < 0) *place = -1;
+    return end != text && !*end;
+}
+
+// The choice that a text names, by its own text or by its place; -1: none.
+static int find_named(const struct row *row, const char *text)
+{
+    long place;
+    int right = find_choice(row, text);
+    if (right < 0 && text && is_place(&place, text) && place >= 0 && (size_t)place < row->choice_count) right = (int)place;
+    return right;
+}
+
 // Which of the choices the row says is right, or -1.
 static int find_right(const struct row *row, const char *turn)
 {
-    const char *answer = row->answer;
-    int right = find_choice(row, answer);
-    if (right < 0 && answer) {
-        char *end;
-        long number = strtol(answer, &end, 10);
-        if (answer[0] >= 'A' && answer[0] <= 'Z' && !answer[1])
-            number = answer[0] - 'A';
-        else if (end == answer || *end)
-            number = -1;
-        if (number >= 0 && (size_t)number < row->choice_count) right = (int)number;
-    }
-    return right < 0 ? find_choice(row, turn) : right;
+    int right = find_named(row, row->answer);
+    return right >= 0 ? right : row->answer ? find_choice(row, turn) : find_named(row, turn);
+}
+
+// A place that is none of the row's, among choices that are no places themselves.
+static bool is_beyond(const struct row *row, const char *text)
+{
+    long place;
+    if (!text || !is_place(&place, text)) return false;
+    for (size_t k = 0; k < row->choice_count; k++)
+        if (is_place(&place, row->choices[k])) return false;
+    return true;
 }
 
 // The texts to choose from become items: the row's messages before its last assistant turn, and each as that turn.
@@ -135,7 +154,10 @@ static int make_candidates(struct making *m, size_t i, struct error *e)
     const char *turn;
     size_t before = prompt_messages(row, &turn), count = row->choice_count;
     int right = find_right(row, turn);
-    const char *further = right < 0 && rank ? (row->answer ? row->answer : turn) : NULL;
+    const char *said = row->answer ? row->answer : turn, *further = right < 0 && rank ? said : NULL;
+    if (right < 0 && is_beyond(row, said))
+        return error_set(e, "its answer is %s, but it has only %zu choice%s, A or 0 being the first", said, row->choice_count,
+            row->choice_count == 1 ? "" : "s");
     if (further) right = (int)count++;
     if (right < 0 && rank) right = 0;
     if (right < 0)

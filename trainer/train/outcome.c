@@ -51,3 +51,10 @@ int outcome_read(struct outcome *o, const char *output_dir, struct error *e)
     free(path);
     return status;
 }
+
+bool outcome_fits(const struct outcome *o, uint64_t steps, const char *hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016" PRIx64, o->hash);
+    return o->steps == steps && strcmp(text, hash) == 0;
+}

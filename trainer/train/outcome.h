@@ -19,4 +19,7 @@ int outcome_remove(const char *output_dir, struct error *e);
 // 1, or 0 when the run is not finished; -1 with the reason when the file is there and is none of ours.
 int outcome_read(struct outcome *o, const char *output_dir, struct error *e);
 
+// Whether it is the mark of a log that ends with that step and that hash ("": none).
+bool outcome_fits(const struct outcome *o, uint64_t steps, const char *hash);
+
 #endif

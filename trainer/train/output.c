@@ -126,3 +126,31 @@ bool output_in_use(const char *folder)
     free(path);
     return used;
 }
+
+// The first of the names (NULL ended) that is a file in the folder, or is none.
+static const char *first_name(const char *folder, const char *const *names, bool there)
+{
+    for (; *names; names++) {
+        char *path = path_join(folder, *names);
+        bool is = file_exists(path);
+        free(path);
+        if (is == there) break;
+    }
+    return *names;
+}
+
+bool output_is_run(const char *folder)
+{
+    return first_name(folder, (const char *const[]){OUTPUT_CONFIG, OUTPUT_LOG, NULL}, true) != NULL;
+}
+
+const char *output_holds(const char *folder)
+{
+    return first_name(folder,
+        (const char *const[]){OUTPUT_CONFIG, OUTPUT_LOG, OUTPUT_GRID, "model.safetensors", "config.json", NULL}, true);
+}
+
+const char *output_lacks(const char *folder)
+{
+    return first_name(folder, (const char *const[]){"model.safetensors", "config.json", NULL}, false);
+}

@@ -22,6 +22,7 @@
 #define OUTPUT_PLAN "pumice_plan.json"
 #define OUTPUT_LOG "log.jsonl"
 #define OUTPUT_EVENTS "runs"
+#define OUTPUT_GRID "sweep.json" // of a sweep, in whose folder each run has a folder of its own (study/sweep.h)
 
 // What a name in the folder is.
 enum output_name {
@@ -46,5 +47,12 @@ struct output *output_open(const char *folder, bool resume, bool *resumable, str
 void output_close(struct output *o); // NULL is fine
 // Whether a process holds the folder now. Changes nothing in it.
 bool output_in_use(const char *folder);
+
+// Whether a run has begun in the folder: its config or its log lies there.
+bool output_is_run(const char *folder);
+// The first file there that a run, a sweep or a model has left; NULL: none.
+const char *output_holds(const char *folder);
+// The first file of the finished model that is not there; NULL: all are.
+const char *output_lacks(const char *folder);
 
 #endif
