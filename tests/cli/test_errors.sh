@@ -10,6 +10,8 @@ says "no command" 2 "usage" "$pumice"
 says "unknown command" 2 "did you mean train" "$pumice" trian
 says "unknown flag" 2 "did you mean --device" "$pumice" train tiny.json --devcie 0
 says "no config" 2 "missing" "$pumice" train
+says "a key without a value" 2 "--set wants KEY=VALUE" "$pumice" plan tiny.json --set seed=1 dmt_k
+says "an axis without values" 2 "--axis wants KEY=V" "$pumice" sweep tiny.json --axis seed
 says "help" 0 "example: pumice plan" "$pumice" plan --help
 
 # config
@@ -53,12 +55,25 @@ says "truncated GGUF" 1 "short.gguf" "$pumice" eval --model short.gguf --data da
 says "no model at all" 1 "neither" "$pumice" eval --model data/math.jsonl --data data/math_test.jsonl
 
 # devices
+for command in devices "train tiny.json" "generate --model made --prompt x"; do
+    # shellcheck disable=SC2086 # words
+    says "no driver: $command" 3 "; install a Vulkan driver" env VK_DRIVER_FILES=/nowhere VK_ICD_FILENAMES=/nowhere "$pumice" $command
+done
 says "no such device" 1 "nosuchdevice" "$pumice" train tiny.json --device nosuchdevice
 says "no such device to plan for" 1 "nosuchdevice" "$pumice" plan tiny.json --device nosuchdevice
 says "no such precision" 1 "f32" "$pumice" train tiny.json --precision f33
 says "what this version does not train" 1 "finetuning_type" "$pumice" plan tiny.json --set finetuning_type=lora
 says "a model that does not fit" 1 "does not fit" "$pumice" plan tiny.json --set \
     'init={"architectures":["LlamaForCausalLM"],"hidden_size":8192,"num_hidden_layers":200,"num_attention_heads":64,"intermediate_size":28672,"tokenizer":"bytes"}' precision=f32
+
+# a config that cannot be trained leaves no folder, which report would show as a run
+for bad in strict=true micro_batch_tokens=16; do
+    says "nothing to train with $bad" 1 "" "$pumice" train tiny.json --set output_dir=nothing sources.math.path=data/one.jsonl "$bad"
+    check "leaves nothing with $bad" test ! -e nothing
+done
+mkdir nothing
+says "nothing to go on with" 1 "data/nothing.jsonl" "$pumice" train tiny.json --resume --set output_dir=nothing sources.math.path=data/nothing.jsonl
+check "no run in a folder that was there" test -z "$(ls nothing)"
 
 # folders
 mkdir -p taken && echo keep >taken/model.safetensors

@@ -50,9 +50,25 @@ says "another's folder" 1 "another's levels.jsonl" select_memory foreign
 [ "$(cat foreign/levels.jsonl)" = x ] || { echo "FAILED: foreign file overwritten"; failed=1; }
 says "a run's folder" 1 'run: holds what is no selection' select_memory run
 [ ! -e run/recall.jsonl ] && [ ! -e run/summary.json ] || { echo "FAILED: a run's folder is filled"; failed=1; }
-rm run/pumice_config.json && says "a model's folder" 1 '(log.jsonl)' select_memory run
+rm run/pumice_config.json && says "without its config" 1 '(log.jsonl)' select_memory run
 echo '{"key": 3}' >>stopped/recall.jsonl
 says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
+
+# ctrl-C: said at once, nothing half written, and the same command goes on.
+"$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 400 \
+    --temperature 1 --max-new-tokens 6 --alone --batch 1 >/dev/null 2>broken.err &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    sleep 0.5
+    if [ "$(wc -l 2>/dev/null <broken/recall.jsonl)" -gt 1 ]; then break; fi
+done
+kill -INT "$pid"
+got=0
+wait "$pid" || got=$?
+[ "$got" = 130 ] || { echo "FAILED: ctrl-C gives $got"; failed=1; }
+grep -q 'stopping when' broken.err && grep -q 'interrupted: [1-9][0-9]* of 18 facts are known; the same command goes on' broken.err ||
+    { echo "FAILED: what is said on ctrl-C"; cat broken.err; failed=1; }
+[ ! -e broken/levels.jsonl ] || { echo "FAILED: results of an interrupted call"; failed=1; }
 
 # Subsets: written where there are enough facts, said where not.
 says 'too few facts' 1 'level 0 has too few facts for 60 rows: letter has' select_memory shared --size 2 60 --test 0 --relations letter
@@ -76,6 +92,14 @@ says 'no size' 1 'it is a number of rows' select_memory shared --size many
 echo '{"subject": "plums", "relation": "letter"}' >facts.jsonl
 says 'facts without objects' 1 'it has no "object"' select_memory other
 says 'facts without objects, strictly' 1 'facts.jsonl:1: it has no "object"' select_memory other --strict
+for i in 1 2 3 4 5 6; do echo '{"subject": "plums", "relation": "letter"}'; done >facts.jsonl
+echo '{"subject": plums}' >>facts.jsonl
+echo '{"subject": "plums", "relation": "letter", "object": "e"}' >>facts.jsonl
+says 'more than five bad facts' 0 'skipped: 2 more' select_memory other --test 0
+says 'of how many' 0 '7 of 8 facts skipped' select_memory other --test 0
+sed 1,6d facts.jsonl >bad.jsonl && mv bad.jsonl facts.jsonl
+says 'a place once' 0 'facts.jsonl:1: at column 13: expected a value' select_memory other --test 0
+rm -r other
 says 'no templates' 1 'nothing.json' "$pumice" select memory --model run --facts facts.jsonl --templates nothing.json --output other
 [ ! -e other ] || { echo "FAILED: a folder for nothing"; failed=1; }
 

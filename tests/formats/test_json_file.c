@@ -14,6 +14,16 @@ static cJSON *read_bytes(const void *text, size_t bytes, struct error *e)
     return value;
 }
 
+// A row says its place once.
+static void row(void)
+{
+    struct error e = {0};
+    CHECK(!json_read_row("f.jsonl:4", "{\"a\": b}", 8, &e));
+    CHECK_STRING(e.text, "f.jsonl:4: at column 7: expected a value, near `b}`");
+    CHECK(!json_read_row("f.json: element 2", "{\n1", 3, &e));
+    CHECK_STRING(e.text, "f.json: element 2: in its line 2, at column 1: expected a key in double quotes, near `1`");
+}
+
 static void accepted(void)
 {
     static const char *const texts[] = {"null", " true ", "false\n", "0", "-0", "-0.5e-7", "1E+2",
@@ -247,6 +257,7 @@ static void mutations(void)
 
 int main(void)
 {
+    row();
     accepted();
     refused();
     depth();

@@ -87,6 +87,43 @@ static void test_extra(void)
     grid_free(&g);
 }
 
+// Of an axis with variants a command line picks some, by label.
+static void test_picked(void)
+{
+    static const char sweep[] = "{\"method\": {\"multi\": {\"strategy\": \"multi_task\"}, \"dmt 1/4\": {\"strategy\": \"dmt\", \"dmt_k\": 0.25},"
+                                " \"0.5\": {\"dmt_k\": 0.5}, \"a, b\": {}, \"why\": \"text\"}, \"seed\": [1]}";
+    static const struct {
+        const char *word;
+        size_t count;
+        const char *first, *last; // names of runs, or (count 0) a part of the reason
+    } cases[] = {
+        {"method=multi", 1, "method=multi,seed=1", "method=multi,seed=1"},
+        {"method=dmt 1/4,multi", 2, "method=dmt-1-4,seed=1", "method=multi,seed=1"},
+        {"method=multi,0.5", 2, "method=multi,seed=1", "method=0.5,seed=1"},
+        {"method=a, b", 1, "method=a-b,seed=1", "method=a-b,seed=1"},
+        {"method=\"a, b\",\"multi\"", 2, "method=a-b,seed=1", "method=multi,seed=1"},
+        {"method=mutli", 0, "--axis method: has variants, which are picked by their labels, and none is \"mutli\"; did you mean \"multi\"", NULL},
+        {"method=1", 0, "none is \"1\"; the first is \"multi\"", NULL},
+        {"method=multi,multi", 0, "names multi twice", NULL},
+        {"method=why", 0, "none is \"why\"", NULL},
+        {"method=", 0, "none is \"\"", NULL},
+    };
+    struct grid g;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = make(&g, sweep, &cases[i].word, 1);
+        CHECK_SAY(status == (cases[i].count ? 0 : -1) && (status || g.count == cases[i].count), "%s: %s", cases[i].word, e.text);
+        if (!cases[i].count) CHECK_ERROR(e, cases[i].first);
+        if (status || !cases[i].count) continue;
+        CHECK_STRING(g.runs[0].name, cases[i].first);
+        CHECK_STRING(g.runs[g.count - 1].name, cases[i].last);
+        grid_free(&g);
+    }
+    static const char *const word = "method=dmt 1/4";
+    CHECK(make(&g, sweep, &word, 1) == 0);
+    check_json(g.runs[0].set, "{\"strategy\":\"dmt\",\"dmt_k\":0.25,\"seed\":1}");
+    grid_free(&g);
+}
+
 // Values beyond what a folder's name holds: cut where a character begins, kept apart by a hash.
 static void test_long_names(void)
 {
@@ -307,6 +344,7 @@ int main(void)
     test_product();
     test_variants();
     test_extra();
+    test_picked();
     test_long_names();
     test_refused();
     test_apply();

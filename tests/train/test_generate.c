@@ -280,6 +280,12 @@ static void note_end(void *context, uint32_t request, uint64_t tokens)
     ended_order[ended_count++] = request;
 }
 
+static int steps_left;
+static bool stop_soon(void)
+{
+    return steps_left-- == 0;
+}
+
 static void test_ends(const struct model *model)
 {
     struct rig r;
@@ -349,6 +355,26 @@ static void test_ends(const struct model *model)
     for (int i = 0; i < REQUESTS; i++) CHECK(out[i].count == 0 && out[i].finish == FINISH_LENGTH);
     generated_free(out, REQUESTS);
     generator_run(g, requests, 0, &settings, out);
+
+    // A run that is stopped: what has ended is whole, the rest is empty, and the next run is as if it had not been.
+    settings = (struct generate_settings){.max_new_tokens = 12, .top_p = 1, .stopped = stop_soon};
+    bool some = false;
+    for (int steps = 0; steps < 40; steps += 9) {
+        uint32_t done = 0;
+        steps_left = steps;
+        generator_run(g, requests, REQUESTS, &settings, out);
+        for (int i = 0; i < REQUESTS; i++) {
+            CHECK(out[i].count ? same(&out[i], &whole[i]) : !out[i].ids);
+            done += out[i].count > 0;
+        }
+        some = some || (done > 0 && done < REQUESTS);
+        generated_free(out, REQUESTS);
+    }
+    CHECK(some);
+    settings.stopped = NULL;
+    generator_run(g, requests, REQUESTS, &settings, out);
+    for (int i = 0; i < REQUESTS; i++) CHECK(same(&out[i], &whole[i]));
+    generated_free(out, REQUESTS);
     generated_free(whole, REQUESTS);
     tokenizer_close(tokenizer);
     rig_close(&r);

@@ -168,7 +168,7 @@ int command_bench(const struct command *c, int argc, char **argv)
         {"budget", OPTION_COUNT, &w.budget, "TOKENS", "rows of a micro-batch (default: as train chooses; without CONFIG)"},
         {"repeat", OPTION_COUNT, &w.repeat, "N", "steps after a first one, then as many with timestamps (default 3)"},
         {"compare", OPTION_TEXT, &w.compare, "OLD.json", "also how many times as fast as in an earlier --json"},
-        {"set", OPTION_LIST, &w.sets, "KEY=VALUE...", "overrides of config keys (with CONFIG)"},
+        {"set", OPTION_PAIRS, &w.sets, "KEY=VALUE...", "overrides of config keys (with CONFIG)"},
         {"precision", OPTION_TEXT, &w.precision, "WORD", "storage: auto, f32, bf16 (default: the config's, or auto)"},
         {"matmul-precision", OPTION_TEXT, &w.products, "WORD", "what products multiply in: auto, f32, fp16, bf16 (without CONFIG)"},
         {"device", OPTION_TEXT, &w.device, "DEVICE", "index, part of a name, auto (default: the config's, or auto)"},

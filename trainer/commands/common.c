@@ -29,12 +29,21 @@ static void say_faster(const struct gpu_info *info)
         say("a faster software driver is at hand: tools/with-driver lavapipe-26 build/pumice ... (about four times as fast)");
 }
 
+int device_missing(struct error *e)
+{
+    char *why = mem_string(*e->text ? e->text : "no Vulkan device was found");
+    error_set(e, "%s; install a Vulkan driver (Debian: mesa-vulkan-drivers), or use tools/with-driver lavapipe-26 COMMAND", why);
+    e->device = true;
+    free(why);
+    return -1;
+}
+
 struct gpu *device_open_with(const struct gpu_options *options, struct error *e)
 {
     struct gpu *gpu = gpu_open(options, e->text, sizeof e->text);
     if (!gpu) {
         struct gpu_info first;
-        e->device = gpu_list_devices(&first, 1, NULL, 0) == 0;
+        if (gpu_list_devices(&first, 1, NULL, 0) == 0) device_missing(e);
         return NULL;
     }
     const struct gpu_info *info = gpu_info(gpu);

@@ -14,6 +14,8 @@ struct cJSON;
 
 // What the cache holds of the products' variants on this device (tuning.h), opened without it too. The caller frees.
 struct choices *device_choices(const struct gpu *gpu, const struct limits *limits);
+// What to try where there is no device, as commands say it behind the reason in *e (empty: none was found). Returns -1.
+int device_missing(struct error *e);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
 // The same with options of the caller's own: no pipeline cache, the validation layer.

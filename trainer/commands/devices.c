@@ -68,9 +68,9 @@ int command_devices(const struct command *c, int argc, char **argv)
         print_json(out);
     }
     if (count == 0) {
-        say("pumice: %s; install a Vulkan driver (Debian: mesa-vulkan-drivers), or use tools/with-driver lavapipe-26 COMMAND",
-            e.text[0] ? e.text : "no Vulkan device was found");
-        return json ? STATUS_DONE : STATUS_DEVICE;
+        device_missing(&e);
+        status = fail(&e);
+        return json ? STATUS_DONE : status;
     }
     for (int i = 0; !json && i < count; i++) {
         const struct gpu_info *d = &devices[i];

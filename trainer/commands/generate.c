@@ -201,7 +201,7 @@ int command_generate(const struct command *c, int argc, char **argv)
         ok = (raw ? add_text(&a, prompt, strlen(prompt), NULL, &e) : add_row(&a, &row, NULL, &e)) == 0;
     }
     for (size_t i = 0; ok && i < data.count; i++) ok = rows_walk(data.words[i], strict, take_row, &a, &a.skipped, &e) == 0;
-    if (ok && a.skipped) say("%zu of %zu rows skipped", a.skipped, a.count + a.skipped);
+    if (ok) skipped_report("", a.skipped, a.count + a.skipped, "rows");
     if (ok && !a.count) ok = error_set(&e, "there is no row with a prompt in %s", data.words[0]) == 0;
     if (ok && prompt && !a.longest) ok = error_set(&e, "the prompt is empty") == 0;
     if (ok) {

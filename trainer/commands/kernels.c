@@ -246,7 +246,7 @@ int command_kernels(const struct command *c, int argc, char **argv)
     struct option_list sets = {0};
     uint64_t tokens = 0;
     bool json = false, validate = false;
-    const struct option options[] = {{"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys"},
+    const struct option options[] = {{"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of config keys"},
         {"tokens", OPTION_COUNT, &tokens, "TOKENS", "of a micro-batch (default: as training chooses)"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto"},

@@ -82,9 +82,13 @@ int options_parse(const struct command *c, const struct option *options, int arg
         char *end = NULL;
         switch (o->kind) {
         case OPTION_TEXT: *(const char **)o->value = value; break;
-        case OPTION_LIST: {
+        case OPTION_LIST:
+        case OPTION_PAIRS: {
             struct option_list *list = o->value;
             for (;;) {
+                if (o->kind == OPTION_PAIRS && (*value == '=' || !strchr(value, '=')))
+                    return say("pumice %s: --%s wants %s, not %s (pumice %s --help)", c->name, o->name, o->word, value, c->name),
+                           STATUS_USAGE;
                 list->words = mem_resize(list->words, (list->count + 1) * sizeof *list->words);
                 list->words[list->count++] = value;
                 if (i + 1 >= argc || strncmp(argv[i + 1], "--", 2) == 0) break;

@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_FLAG,   // bool
     OPTION_TEXT,   // const char *
     OPTION_LIST,   // struct option_list: may be given several times, and takes all words up to the next flag
+    OPTION_PAIRS,  // the same, of words KEY=VALUE
     OPTION_COUNT,  // uint64_t
     OPTION_NUMBER, // double
 };

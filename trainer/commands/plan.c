@@ -68,7 +68,7 @@ int command_plan(const struct command *c, int argc, char **argv)
     const char *path = NULL, *device = NULL, *precision = NULL;
     struct option_list sets = {0};
     bool json = false;
-    const struct option options[] = {{"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys"},
+    const struct option options[] = {{"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of config keys"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "plan the memory for this device (default: the config's)"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};

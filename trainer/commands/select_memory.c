@@ -6,6 +6,7 @@
 #include "formats/json_file.h"
 #include "study/recall.h"
 #include "study/subsets.h"
+#include "train/interrupt.h"
 #include "train/output.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ struct selection {
     bool *trains;     // (relations)
     size_t *order;    // (facts)
     size_t known;     // facts that had been asked before
+    bool interrupted; // by ctrl-C, while the model was asked
     cJSON *files;     // of subsets and tests
     uint32_t missing; // subsets that could not be made
     double seconds, said, began;
@@ -195,7 +197,10 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
         .progress = say_progress,
         .context = s};
     s->began = s->said = clock_seconds();
+    interrupt_begin();
     int status = recall_run(&s->memory, &s->bundle, w.generator, &settings, file, &s->work, e);
+    s->interrupted = interrupt_asked();
+    interrupt_end();
     s->seconds = clock_seconds() - s->began;
     if (status == 0)
         say("%" PRIu64 " tokens in %.1f s: %.1f tokens/s; computed: %" PRIu64 " rows of sentences, %" PRIu64
@@ -409,6 +414,14 @@ static void print_results(const struct selection *s)
     print_json(o);
 }
 
+// What an interrupted call says: the facts asked so far are in the file.
+static void say_interrupted(const struct selection *s)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < s->memory.fact_count; i++) done += s->memory.facts[i].samples > 0;
+    say("interrupted: %zu of %zu facts are known; the same command goes on", done, s->memory.fact_count);
+}
+
 static const char *wrong_choice(const struct choice *c)
 {
     if (!c->model || !c->facts || !c->templates || !c->output)
@@ -453,9 +466,13 @@ int select_memory(const struct command *c, int argc, char **argv)
     if (status < 0) {
         struct error e = {0};
         struct selection s = {.choice = &o};
-        bool ok = read_input(&s, &e) == 0 && recall(&s, &e) == 0 && write_results(&s, &e) == 0;
-        if (ok) print_results(&s);
-        status = ok ? s.missing ? STATUS_USER : STATUS_DONE : fail(&e);
+        bool ok = read_input(&s, &e) == 0 && recall(&s, &e) == 0;
+        ok = ok && (s.interrupted || write_results(&s, &e) == 0);
+        if (ok && s.interrupted)
+            say_interrupted(&s);
+        else if (ok)
+            print_results(&s);
+        status = !ok ? fail(&e) : s.interrupted ? STATUS_INTERRUPTED : s.missing ? STATUS_USER : STATUS_DONE;
         cJSON_Delete(s.settings);
         cJSON_Delete(s.files);
         free(s.trains);

@@ -56,8 +56,8 @@ int command_sweep(const struct command *c, int argc, char **argv)
     struct option_list sets = {0}, axes = {0};
     bool json = false, list = false, resume = false;
     const struct option options[] = {{"list", OPTION_FLAG, &list, NULL, "only print the runs: state, name, what each sets"},
-        {"axis", OPTION_LIST, &axes, "KEY=V,V...", "an axis more, or other values for one of the config (--axis seed=1,2,3)"},
-        {"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of the base config's keys"},
+        {"axis", OPTION_PAIRS, &axes, "KEY=V,V...", "an axis more, other values for one of the config, or some of its labels (--axis seed=1,2,3)"},
+        {"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of the base config's keys"},
         {"resume", OPTION_FLAG, &resume, NULL, "go on: what a sweep always does, accepted because train asks for it"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},

@@ -15,7 +15,7 @@ int command_train(const struct command *c, int argc, char **argv)
     struct option_list sets = {0};
     bool json = false, resume = false, again = false;
     const struct option options[] = {{"resume", OPTION_FLAG, &resume, NULL, "go on from the newest checkpoint in output_dir, to the same bits"},
-        {"set", OPTION_LIST, &sets, "KEY=VALUE...", "overrides of config keys (--set learning_rate=1e-5 sources.math.max_rows=100)"},
+        {"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of config keys (--set learning_rate=1e-5 sources.math.max_rows=100)"},
         {"tune", OPTION_FLAG, &again, NULL, "try the products' variants on the device again, whatever the cache holds"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},

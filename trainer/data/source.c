@@ -227,12 +227,19 @@ char *source_place(const struct source *s, size_t i)
     return row_place(s->files[file], s->arrays[file], s->rows[i].row);
 }
 
+void skipped_report(const char *where, size_t skipped, size_t all, const char *rows)
+{
+    if (skipped > SOURCE_PROBLEMS) say("skipped: %zu more", skipped - SOURCE_PROBLEMS);
+    if (skipped) say("%s%zu of %zu %s skipped", where, skipped, all, rows);
+}
+
 void source_report(const struct source *s)
 {
+    char *where = mem_format("source %s: ", s->name);
     for (size_t i = 0; i < s->problem_count; i++) say("skipped: %s", s->problems[i]);
-    if (s->skipped > s->problem_count) say("skipped: %zu more rows of %s", s->skipped - s->problem_count, s->name);
-    if (s->skipped) say("source %s: %zu of %zu rows skipped", s->name, s->skipped, s->read);
+    skipped_report(where, s->skipped, s->read, "rows");
     if (s->truncated)
-        say("source %s: %zu of %zu rows shortened to max_length, %llu tokens cut", s->name, s->truncated, s->count,
+        say("%s%zu of %zu rows shortened to max_length, %llu tokens cut", where, s->truncated, s->count,
             (unsigned long long)s->cut_tokens);
+    free(where);
 }

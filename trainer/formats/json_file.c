@@ -16,6 +16,7 @@ struct key {
 
 struct scan {
     const char *name;
+    bool placed; // the name says the line too
     const uint8_t *text;
     size_t bytes, at;
     struct key *keys; // those of all objects that are open
@@ -25,7 +26,7 @@ struct scan {
     struct error *e;
 };
 
-// Sets "name:line:column: sentence, near `...`" for the byte at `at`.
+// Sets "name:line:column: sentence, near `...`" for the byte at `at`; of one line that is placed "name: at column ...:".
 static int fail(struct scan *s, size_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 static int fail(struct scan *s, size_t at, const char *format, ...)
@@ -52,8 +53,12 @@ static int fail(struct scan *s, size_t at, const char *format, ...)
     }
     near[n] = 0;
     if (at >= s->bytes)
-        return error_set(s->e, "%s:%zu:%zu: %s, but the text ends here", s->name, line, column, sentence);
-    return error_set(s->e, "%s:%zu:%zu: %s, near `%s`", s->name, line, column, sentence, n ? near : "end of line");
+        error_set(s->e, "%s, but the text ends here", sentence);
+    else
+        error_set(s->e, "%s, near `%s`", sentence, n ? near : "end of line");
+    if (!s->placed) return error_prefix(s->e, "%s:%zu:%zu: ", s->name, line, column);
+    error_prefix(s->e, "at column %zu: ", column);
+    return line > 1 ? error_prefix(s->e, "%s: in its line %zu, ", s->name, line) : error_prefix(s->e, "%s: ", s->name);
 }
 
 static void skip_space(struct scan *s)
@@ -327,10 +332,10 @@ static int scan_value(struct scan *s)
     return scan_word(s);
 }
 
-cJSON *json_read_text(const char *name, const char *text, size_t bytes, struct error *e)
+static cJSON *read_text(const char *name, bool placed, const char *text, size_t bytes, struct error *e)
 {
     size_t skip = bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    struct scan s = {.name = name, .text = (const uint8_t *)text + skip, .bytes = bytes - skip, .e = e};
+    struct scan s = {.name = name, .placed = placed, .text = (const uint8_t *)text + skip, .bytes = bytes - skip, .e = e};
     text_add(&s.decoded, "", 0);
     skip_space(&s);
     int status = s.at == s.bytes ? fail(&s, s.at, "expected a JSON value") : scan_value(&s);
@@ -342,6 +347,16 @@ cJSON *json_read_text(const char *name, const char *text, size_t bytes, struct e
     cJSON *value = cJSON_ParseWithLengthOpts(text + skip, bytes - skip, NULL, 0);
     if (!value) error_set(e, "%s: cJSON cannot build the tree (out of memory?)", name);
     return value;
+}
+
+cJSON *json_read_text(const char *name, const char *text, size_t bytes, struct error *e)
+{
+    return read_text(name, false, text, bytes, e);
+}
+
+cJSON *json_read_row(const char *place, const char *text, size_t bytes, struct error *e)
+{
+    return read_text(place, true, text, bytes, e);
 }
 
 cJSON *json_read_file(const char *path, struct error *e)

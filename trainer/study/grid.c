@@ -78,32 +78,88 @@ static int check_apart(const cJSON *earlier, const cJSON *later, struct error *e
     return 0;
 }
 
-// "KEY=V1,V2": the values as a JSON list without its brackets, or else one by one, each JSON or a text.
+// "V1,V2": the values as a JSON list without its brackets, or else one by one, each JSON or a text.
+static cJSON *read_values(const char *text)
+{
+    char *list = mem_format("[%s]", text);
+    cJSON *values = json_read_text("values", list, strlen(list), NULL);
+    free(list);
+    if (values) return values;
+    values = cJSON_CreateArray();
+    for (const char *at = text;; at++) {
+        size_t n = strcspn(at, ",");
+        cJSON *value = n ? json_read_text("value", at, n, NULL) : NULL;
+        char *one = mem_string_n(at, n);
+        if (n) cJSON_AddItemToArray(values, value ? value : cJSON_CreateString(one));
+        free(one);
+        at += n;
+        if (!*at) return values;
+    }
+}
+
+// Moves the variant of that label to those that are picked. -1 with the reason: there is none.
+static int pick(cJSON *picked, cJSON *variants, const char *label, struct error *e)
+{
+    cJSON *variant = cJSON_DetachItemFromObjectCaseSensitive(variants, label);
+    if (variant) {
+        cJSON_AddItemToObject(picked, label, variant);
+    } else if (cJSON_GetObjectItemCaseSensitive(picked, label)) {
+        return error_set(e, "names %s twice", label);
+    } else {
+        const char **names = mem_zero((size_t)cJSON_GetArraySize(variants) + 1, sizeof *names);
+        size_t count = 0;
+        for (const cJSON *v = variants->child; v; v = v->next) names[count++] = v->string;
+        const char *near = nearest_name(label, names);
+        error_set(e, "has variants, which are picked by their labels, and none is \"%s\"%s%s%s", label,
+            near ? "; did you mean \"" : count ? "; the first is \"" : "", near ? near : count ? names[0] : "", count ? "\"" : "");
+        free(names);
+        return -1;
+    }
+    return 0;
+}
+
+// Of an axis with variants those whose labels stand in the text, in its order: the text is one label, or labels with commas
+// between them, or JSON texts.
+static cJSON *pick_variants(const cJSON *axis, const char *text, struct error *e)
+{
+    cJSON *variants = cJSON_Duplicate(axis, true), *picked = cJSON_CreateObject();
+    cJSON *values = *text == '"' ? read_values(text) : cJSON_CreateArray();
+    bool one = cJSON_GetObjectItemCaseSensitive(variants, text) != NULL;
+    if (one) cJSON_AddItemToArray(values, cJSON_CreateString(text));
+    for (const char *at = text; !one && *text != '"'; at++) {
+        size_t n = strcspn(at, ",");
+        char *label = mem_string_n(at, n);
+        cJSON_AddItemToArray(values, cJSON_CreateString(label));
+        free(label);
+        at += n;
+        if (!*at) break;
+    }
+    int status = 0;
+    for (const cJSON *value = values->child; value && status == 0; value = value->next)
+        status = pick(picked, variants, cJSON_IsString(value) ? value->valuestring : "", e);
+    cJSON_Delete(values);
+    cJSON_Delete(variants);
+    if (status == 0) return picked;
+    cJSON_Delete(picked);
+    return NULL;
+}
+
+// "KEY=V1,V2" of a command line.
 static int add_extra(cJSON *axes, const char *word, struct error *e)
 {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word) return error_set(e, "--axis %s: wants KEY=VALUE,VALUE,..., as in --axis seed=1,2,3", word);
-    char *name = mem_string_n(word, (size_t)(equals - word)), *list = mem_format("[%s]", equals + 1);
-    cJSON *axis = json_read_text("values", list, strlen(list), NULL);
-    if (!axis) {
-        axis = cJSON_CreateArray();
-        for (const char *at = equals + 1;;) {
-            size_t n = strcspn(at, ",");
-            cJSON *value = n ? json_read_text("value", at, n, NULL) : NULL;
-            char *text = mem_string_n(at, n);
-            if (n) cJSON_AddItemToArray(axis, value ? value : cJSON_CreateString(text));
-            free(text);
-            if (!at[n]) break;
-            at += n + 1;
-        }
-    }
-    if (cJSON_GetObjectItemCaseSensitive(axes, name))
+    char *name = mem_string_n(word, (size_t)(equals - word));
+    const cJSON *old = cJSON_GetObjectItemCaseSensitive(axes, name);
+    cJSON *axis = cJSON_IsObject(old) ? pick_variants(old, equals + 1, e) : read_values(equals + 1);
+    if (!axis)
+        error_prefix(e, "--axis %s: ", name);
+    else if (old)
         cJSON_ReplaceItemInObjectCaseSensitive(axes, name, axis);
     else
         cJSON_AddItemToObject(axes, name, axis);
     free(name);
-    free(list);
-    return 0;
+    return axis ? 0 : -1;
 }
 
 // All axes as one object, checked. NULL with the reason.
@@ -117,7 +173,7 @@ static cJSON *axes_of(const cJSON *sweep, const char *const *extra, size_t extra
     cJSON *axes = cJSON_CreateObject();
     for (const cJSON *item = sweep ? sweep->child : NULL; item; item = item->next)
         cJSON_AddItemToObject(axes, item->string, cJSON_Duplicate(item, true));
-    remove_why(axes, 2);
+    remove_why(axes, 2); // before a label is looked for
     for (size_t i = 0; i < extra_count && status == 0; i++) status = add_extra(axes, extra[i], e);
     for (const cJSON *axis = axes->child; axis && status == 0; axis = axis->next) status = check_axis(axis, e);
     for (const cJSON *later = axes->child; later && status == 0; later = later->next)

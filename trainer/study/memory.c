@@ -128,7 +128,7 @@ static int each_row(const char *path,
         }
         char *place = row_place(path, reader.array, reader.number);
         struct error why = {0};
-        cJSON *object = json_read_text(place, text, bytes, &why);
+        cJSON *object = json_read_row(place, text, bytes, &why);
         if (object && !cJSON_IsObject(object)) error_set(&why, "%s: it is no JSON object", place);
         if (why.text[0]) {
             cJSON_Delete(object);
@@ -301,7 +301,7 @@ int memory_read_facts(struct memory *m, const char *path, bool strict, struct er
 {
     struct reading r = {m, strict};
     if (each_row(path, fact_row, &r, e) || drop_doubles(m, strict, e)) return -1;
-    if (m->skipped) say("%zu of %zu facts skipped", m->skipped, m->fact_count + m->skipped);
+    skipped_report("", m->skipped, m->fact_count + m->skipped, "facts");
     if (m->fact_count) return 0;
     return error_set(e, "%s: there is no usable fact in it", path);
 }

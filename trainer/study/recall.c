@@ -3,6 +3,7 @@
 
 #include "data/arena.h"
 #include "formats/json_file.h"
+#include "train/interrupt.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +50,7 @@ static int compare_known(const void *a, const void *b)
 
 static int parse_line(struct known *k, const char *place, const char *line, size_t bytes, struct error *e)
 {
-    cJSON *o = json_read_text(place, line, bytes, e);
+    cJSON *o = json_read_row(place, line, bytes, e);
     if (!o) return -1;
     const char *key = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "key"));
     const cJSON *hits = cJSON_GetObjectItemCaseSensitive(o, "hits"),
@@ -268,7 +269,7 @@ int recall_run(struct memory *m, const struct bundle *b, struct generator *g, co
     *work = (struct generation_work){0};
     for (size_t i = 0; i < m->fact_count; i++)
         if (!m->facts[i].samples) a.all += m->relations[m->facts[i].relation].template_count * settings->samples;
-    for (size_t next = 0; next < m->fact_count && a.status == 0;) {
+    for (size_t next = 0; next < m->fact_count && a.status == 0 && !interrupt_asked();) {
         a.fact_count = a.count = 0;
         arena_reset(&a.arena);
         for (; next < m->fact_count && a.fact_count < ROUND_FACTS && a.status == 0; next++)
@@ -282,7 +283,8 @@ int recall_run(struct memory *m, const struct bundle *b, struct generator *g, co
             .stops = settings->stops,
             .tokenizer = b->tokenizer,
             .ended = sample_ended,
-            .context = &a};
+            .context = &a,
+            .stopped = interrupt_asked};
         generator_run(g, a.requests, a.count, &s, a.answers);
         generated_free(a.answers, a.count);
         struct generation_work w = generator_work(g);

@@ -42,8 +42,8 @@ int recall_measure(
     struct recall_size *size, const struct memory *m, const struct bundle *b, uint32_t samples, struct error *e);
 
 // Asks for all facts without samples, with a generator whose capacity holds the longest sentence and max_new_tokens,
-// and writes each to the file (NULL: none) when it is done. *work: what was computed. -1 with the reason when the file
-// cannot be written.
+// and writes each to the file (NULL: none) when it is done. *work: what was computed. Ends early when asked to
+// (interrupt.h); facts without samples are then left. -1 with the reason when the file cannot be written.
 int recall_run(struct memory *m, const struct bundle *b, struct generator *g, const struct recall_settings *settings,
     struct recall_file *file, struct generation_work *work, struct error *e);
 

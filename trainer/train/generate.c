@@ -389,6 +389,19 @@ static bool advance(struct generator *g, int which)
     return true;
 }
 
+// What a run that was stopped has begun and not ended.
+static void drop_rest(struct generator *g)
+{
+    for (uint32_t i = 0; i < g->count; i++) free(g->growing[i].ids);
+    for (uint32_t i = 0; i < g->plan->options.slots; i++) {
+        struct slot *s = &g->slots[i];
+        free(s->now.members);
+        s->now = (struct branch){0};
+        while (s->waiting_count) free(s->waiting[--s->waiting_count].members);
+    }
+    g->fork_count = g->begun = 0;
+}
+
 void generator_run(struct generator *g, const struct generate_request *requests, uint32_t count,
     const struct generate_settings *settings, struct generated *out)
 {
@@ -401,11 +414,12 @@ void generator_run(struct generator *g, const struct generate_request *requests,
     g->growing = mem_zero((size_t)count + 1, sizeof *g->growing);
     for (uint32_t i = 0; i < count; i++) out[i] = (struct generated){0};
     bool more = true;
-    while (more) {
+    while (more && !(settings->stopped && settings->stopped())) {
         fill_slots(g);
         int which = time_to_read(g) ? GENERATION_READ : GENERATION_EXTEND;
         more = advance(g, which) || g->next < g->count;
     }
+    drop_rest(g);
     free(g->growing);
     g->growing = NULL;
 }

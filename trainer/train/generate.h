@@ -77,6 +77,8 @@ struct generate_settings {
     // Called when a request has ended, in the order in which they end; `tokens`: generated so far by all. NULL: not.
     void (*ended)(void *context, uint32_t request, uint64_t tokens);
     void *context;
+    // Asked before each submission: true ends the run, and requests that have not ended by then have no tokens. NULL: not.
+    bool (*stopped)(void);
 };
 
 struct generator;

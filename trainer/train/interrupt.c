@@ -12,7 +12,7 @@ static int depth;
 static void ask(int number)
 {
     static const char words[] =
-        "\npumice: stopping when the step, evaluation or check at hand is done; once more ends the program at once\n";
+        "\npumice: stopping when what is at hand is done (a step, an evaluation, a check, a token); once more ends the program at once\n";
     asked = 1;
     (void)!write(STDERR_FILENO, words, sizeof words - 1);
     signal(number, SIG_DFL); // a second ctrl-C ends the program at once; the last checkpoint stays whole

@@ -289,13 +289,38 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
     return 0;
 }
 
+// Locks the folder and looks for a checkpoint to go on from: *checkpoint its folder, which the caller frees, or NULL.
+static int open_output(struct run *r, char **checkpoint, struct error *e)
+{
+    const struct config *c = r->config;
+    bool resume = r->options->resume, resumable = false;
+    if (!(r->output = output_open(c->output_dir, resume, &resumable, e))) return -1;
+    if (resume && resumable && run_compare(c, true, e) < 0) return -1;
+    return resume && resumable && checkpoint_latest(checkpoint, &r->state, c->output_dir, e) < 0 ? -1 : 0;
+}
+
+// A run that starts afresh leaves its first file when all that it is made of is known to be good, so that a config that
+// cannot be trained leaves nothing. A folder that was not there then is another process's if it is there now.
+static int begin_output(struct run *r, struct error *e)
+{
+    const struct config *c = r->config;
+    bool resumable;
+    if (!r->output && !(r->output = output_open(c->output_dir, false, &resumable, e))) return -1;
+    if (r->options->resume) say("no checkpoint in %s: the run starts afresh", c->output_dir);
+    char *path = path_join(c->output_dir, OUTPUT_CONFIG);
+    int status = outcome_remove(c->output_dir, e);
+    if (status == 0) status = config_save(c, path, e);
+    free(path);
+    return status;
+}
+
 // The session of this run, with its weights: of `checkpoint`, or (NULL) those it begins with.
 static int open_session(struct run *r, const char *checkpoint, struct error *e)
 {
     const struct config *c = r->config;
     struct blueprint *b = mem_zero(1, sizeof *b);
     struct choices *choices = NULL;
-    if (make_blueprint(r, b, &choices, checkpoint, e) || write_manifests(r, checkpoint, e)) {
+    if (make_blueprint(r, b, &choices, checkpoint, e) || (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e)) {
         blueprint_free(b);
         choices_free(choices);
         free(b);
@@ -317,25 +342,14 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
 static int start(struct run *r, struct error *e)
 {
     const struct config *c = r->config;
-    bool resume = r->options->resume, resumable = false;
     char *folder = NULL;
-    if (!(r->output = output_open(c->output_dir, resume, &resumable, e))) return -1;
-    if (resume && resumable && run_compare(c, true, e) < 0) return -1;
-    int found = resume && resumable ? checkpoint_latest(&folder, &r->state, c->output_dir, e) : 0;
-    if (found < 0) return -1;
-    if (resume && !found) say("no checkpoint in %s: the run starts afresh", c->output_dir);
-    int status = 0;
-    if (!found) {
-        r->state = (struct run_state){.hash = FNV_START, .best_step = UINT64_MAX};
-        char *path = path_join(c->output_dir, OUTPUT_CONFIG);
-        status = outcome_remove(c->output_dir, e);
-        if (status == 0) status = config_save(c, path, e);
-        free(path);
-    }
+    int status = folder_exists(c->output_dir) ? open_output(r, &folder, e) : 0;
+    bool found = folder != NULL;
+    if (status == 0 && !found) r->state = (struct run_state){.hash = FNV_START, .best_step = UINT64_MAX};
     r->saved = found ? r->state.step : UINT64_MAX;
     if (status == 0 && !(r->bundle = workshop_bundle(r->workshop, c, e))) status = -1;
     if (status == 0) status = dataset_open(&r->data, c, r->bundle, workshop_shelf(r->workshop), true, e);
-    if (status == 0) status = open_session(r, found ? folder : NULL, e);
+    if (status == 0) status = open_session(r, folder, e);
     free(folder);
     if (status == 0) status = outcome_remove(c->output_dir, e);
     if (status) return -1;
