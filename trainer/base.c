@@ -308,6 +308,11 @@ const char *nearest_name(const char *word, const char *const *names)
     return best;
 }
 
+const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 void say(const char *format, ...)
 {
     va_list args;

@@ -91,6 +91,9 @@ double clock_seconds(void);
 // meant (more than a third of the letters differ).
 const char *nearest_name(const char *word, const char *const *names);
 
+// "" for one, else "s": say("%zu row%s", count, plural(count)).
+const char *plural(uint64_t count);
+
 // One line on stderr, for messages and warnings (never results). A newline is added.
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

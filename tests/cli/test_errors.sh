@@ -35,6 +35,10 @@ says "an empty file" 1 "empty.jsonl" "$pumice" plan tiny.json --set sources.math
 says "a broken row is skipped and named" 0 "one.jsonl:13" "$pumice" plan tiny.json --set sources.math.path=data/one.jsonl
 says "strict stops at it" 1 "one.jsonl:13" "$pumice" plan tiny.json --set sources.math.path=data/one.jsonl strict=true
 says "too long rows" 1 "max_length" "$pumice" plan tiny.json --set max_length=8
+says "a replay of less than a row" 0 "stage general: nothing of math is drawn: 0.05 of its 12 rows is less than one row" "$pumice" plan tiny.json \
+    --set dmt_k=0.05 --json
+says "nothing is said of a replay" 0 "general" "$pumice" plan tiny.json
+check "that is one" test ! -s err
 says "more rows than there are" 1 "12" "$pumice" plan tiny.json --set \
     'stages=[{"name":"a","mix":{"math":{"rows":13}}}]' strategy=null specialized=null general=null dmt_k=null
 

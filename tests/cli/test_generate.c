@@ -253,7 +253,7 @@ static void test_generate(void)
     o = line(0);
     CHECK_STRING(string(o, "finish"), "refused");
     cJSON_Delete(o);
-    CHECK_SAID("1 prompts were refused");
+    CHECK_SAID("1 prompt refused");
 
     CHECK(RUN(generate, "--model", "@model", "--prompt", "", "--raw") == STATUS_USER);
     CHECK_SAID("the prompt is empty");
@@ -296,7 +296,7 @@ static void test_score(void)
         cJSON_Delete(o);
         CHECK_SAID("a.jsonl:3: it is not JSON");
     }
-    CHECK_SAID("1 rows cannot be scored; the first: ");
+    CHECK_SAID("1 row cannot be scored; the first: ");
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "exact", "--max-rows", "2") == STATUS_DONE);
     CHECK_STRING(out.data, "exact 0.0000: 0 of 2 rows\n");
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "exact", "--strict") == STATUS_USER);

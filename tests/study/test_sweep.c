@@ -9,6 +9,7 @@
 #include "train/outcome.h"
 #include "train/output.h"
 
+#include <math.h>
 #include <unistd.h>
 
 static struct error e;
@@ -338,6 +339,19 @@ static void test_results(void)
     free(path);
 }
 
+// Time left, by the measure of the run that is going on and of those before it.
+static void test_time_left(void)
+{
+    struct sweep_progress p = {.now = 100, .later = 300};
+    CHECK(isnan(sweep_time_left(&p, 5, 0.01, NAN)));
+    CHECK(sweep_time_left(&p, 4, 0.1, 46) == 46 + 3 * 50); // this run takes 50 seconds for 100
+    p.from = 0.5; // it was begun by another process: 25 seconds for 50
+    CHECK(sweep_time_left(&p, 5, 0.6, 20) == 20 + 6 * 25);
+    p = (struct sweep_progress){.work = 200, .seconds = 20, .now = 100, .later = 300};
+    CHECK(sweep_time_left(&p, 0, 0, NAN) == 10 + 30);
+    CHECK(sweep_time_left(&p, 1, 0.1, 39) == 39 + 300 * 60.0 / 300);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder)) return 1;
@@ -349,6 +363,7 @@ int main(void)
     test_refused();
     test_apply();
     test_results();
+    test_time_left();
     CHECK(folder_remove(folder, &e) == 0);
     return test_end();
 }

@@ -103,7 +103,8 @@ static struct log_step a_step(uint64_t step)
         .sources = sums,
         .source_names = names,
         .source_count = 3,
-        .hash = UINT64_C(0x0123456789abcdef)};
+        .hash = UINT64_C(0x0123456789abcdef),
+        .left = 56.3};
 }
 
 #define STEP(n)                                                                                                        \
@@ -449,7 +450,7 @@ static void test_terminal(void)
         line, "75/300  loss 2.3457  4000 tokens/s  0:00:56 left  general  [#########.............................]");
     CHECK(most == 99);
     s = a_step(76);
-    s.seconds = 36000, s.skipped = true, s.stage = "\xc3\xa9t\xc3\xa9"; // slow: 0.25 + (36000 - 0.25) / 10 a step
+    s.seconds = 36000, s.skipped = true, s.stage = "\xc3\xa9t\xc3\xa9";
     resize(30);
     CHECK(log_step(l, &s, true, &e) == 0);
     screen(line, 30, &most);
@@ -459,6 +460,10 @@ static void test_terminal(void)
     CHECK(log_step(l, &s, true, &e) == 0);
     screen(line, 60, &most);
     CHECK_SAY(strstr(line, " left  ") != NULL, "%s", line);
+    s.left = NAN; // not known yet: no word of it
+    CHECK(log_step(l, &s, true, &e) == 0);
+    screen(line, 60, &most);
+    CHECK_SAY(strstr(line, "tokens/s  \xc3") && !strstr(line, "left"), "%s", line);
     log_clear(l);
     screen(line, 60, &most);
     CHECK_STRING(line, "");

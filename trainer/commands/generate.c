@@ -133,8 +133,8 @@ static int answer(struct asking *a, struct bundle *bundle, const char *device, c
         for (uint32_t i = 0; i < a->count; i++)
             tokens += a->answers[i].count, refused += a->answers[i].finish == FINISH_REFUSED;
         if (refused)
-            say("%u prompts were refused: they are empty, or leave no room in the model's %u positions", refused, most);
-        say("%u answers, %llu tokens in %.1f s: %.1f tokens/s, %u at a time", a->count, (unsigned long long)tokens,
+            say("%u prompt%s refused: empty, or without room in the model's %u positions", refused, plural(refused), most);
+        say("%u answer%s, %llu tokens in %.1f s: %.1f tokens/s, %u at a time", a->count, plural(a->count), (unsigned long long)tokens,
             seconds, (double)tokens / seconds, w.generation.options.slots);
         generated_free(a->answers, a->count);
     }
@@ -201,7 +201,7 @@ int command_generate(const struct command *c, int argc, char **argv)
         ok = (raw ? add_text(&a, prompt, strlen(prompt), NULL, &e) : add_row(&a, &row, NULL, &e)) == 0;
     }
     for (size_t i = 0; ok && i < data.count; i++) ok = rows_walk(data.words[i], strict, take_row, &a, &a.skipped, &e) == 0;
-    if (ok) skipped_report("", a.skipped, a.count + a.skipped, "rows");
+    if (ok) skipped_report("", a.skipped, a.count + a.skipped, "row");
     if (ok && !a.count) ok = error_set(&e, "there is no row with a prompt in %s", data.words[0]) == 0;
     if (ok && prompt && !a.longest) ok = error_set(&e, "the prompt is empty") == 0;
     if (ok) {

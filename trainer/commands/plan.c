@@ -23,9 +23,9 @@ static void print_stages(const struct dataset *d)
     cJSON_Delete(explicit);
     for (size_t k = 0; k < d->stages.count; k++) {
         const struct stage *s = &d->stages.stages[k];
-        printf("\nstage %zu %s: %u rows%s, %llu steps an epoch, %llu steps\n", k + 1, s->name, s->row_count,
+        printf("\nstage %zu %s: %u row%s%s, %llu step%s an epoch, %llu step%s\n", k + 1, s->name, s->row_count, plural(s->row_count),
             s->settings->mix_rows ? " (mix_rows, spread evenly over the abilities)" : "", (unsigned long long)s->steps_per_epoch,
-            (unsigned long long)s->steps);
+            plural(s->steps_per_epoch), (unsigned long long)s->steps, plural(s->steps));
         printf("  %-20s %10s %10s %12s %12s %8s\n", "source", "available", "rows", "tokens", "trained", "share");
         uint64_t all = 0;
         for (size_t i = 0; i < s->share_count; i++) all += s->shares[i].tokens;
@@ -86,6 +86,7 @@ int command_plan(const struct command *c, int argc, char **argv)
     bool ok = config_read(&config, path, sets.words, sets.count, &e) == 0;
     if (ok && config.notes && !json) say("%s", config.notes);
     ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, NULL, true, &e) == 0;
+    if (ok) stages_say_empty(&data.stages, &config);
     struct error why = {0};
     const char *wanted = device ? device : config.device;
     if (ok) gpu = gpu_open(&(struct gpu_options){.device = wanted}, why.text, sizeof why.text);

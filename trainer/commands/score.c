@@ -57,7 +57,7 @@ static int open_set(struct set *set, const char *const *paths, size_t count, con
     if (ability_make(&set->ability, &set->rows, bundle, o, e)) return -1;
     if (!set->ability.skipped) return 0;
     if (strict) return error_set(e, "%s", set->ability.problem);
-    say("%zu rows cannot be scored; the first: %s", set->ability.skipped, set->ability.problem);
+    say("%zu row%s cannot be scored; the first: %s", set->ability.skipped, plural(set->ability.skipped), set->ability.problem);
     return 0;
 }
 
@@ -119,7 +119,7 @@ static void print_scores(const struct set *sets, size_t count, bool each, bool j
         add_score(one, s);
         if (each) cJSON_AddItemToArray(files, one);
         if (json) continue;
-        printf("%s %.4f: %u of %u rows", metric, s->score.score, s->score.correct, s->score.rows);
+        printf("%s %.4f: %u of %u row%s", metric, s->score.score, s->score.correct, s->score.rows, plural(s->score.rows));
         if (s->ability.chance > 0) printf(" (by chance %.4f)", s->ability.chance);
         if (each) printf(" of %s", s->path);
         puts("");
@@ -127,7 +127,7 @@ static void print_scores(const struct set *sets, size_t count, bool each, bool j
     if (each) {
         cJSON_AddItemToObject(o, "files", files);
         cJSON_AddNumberToObject(o, "mean", mean);
-        if (!json) printf("%s %.4f: the mean of %zu files\n", metric, mean, count);
+        if (!json) printf("%s %.4f: the mean of %zu file%s\n", metric, mean, count, plural(count));
     }
     if (json)
         print_json(o);

@@ -390,7 +390,7 @@ static void print_table(const struct selection *s)
     }
     memory_counts_free(&counts);
     for (const cJSON *f = s->files->child; f; f = f->next)
-        printf("%s/%s: %.0f rows\n", s->choice->output, f->string, f->valuedouble);
+        printf("%s/%s: %.0f row%s\n", s->choice->output, f->string, f->valuedouble, plural((uint64_t)f->valuedouble));
 }
 
 static void print_results(const struct selection *s)

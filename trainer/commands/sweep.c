@@ -46,7 +46,7 @@ static size_t failed_runs(const struct sweep *s, struct error *e)
     for (size_t i = 0; i < s->grid.count; i++)
         if (s->runs[i].state == SWEEP_FAILED && failed++ == 0) first = i;
     if (failed)
-        error_set(e, "%zu of %zu runs failed; the first, %s: %s", failed, s->grid.count, s->grid.runs[first].name, s->runs[first].why);
+        error_set(e, "%zu of %zu run%s failed; the first, %s: %s", failed, s->grid.count, plural(s->grid.count), s->grid.runs[first].name, s->runs[first].why);
     return failed;
 }
 

@@ -125,7 +125,7 @@ int command_tokenize(const struct command *c, int argc, char **argv)
         .as_is = true};
     if (ok && text) ok = print_text(&t, text, strlen(text), &e) == 0;
     for (size_t i = 0; ok && i < data.count; i++) ok = print_file(&t, data.words[i], &e) == 0;
-    if (ok) skipped_report("", t.skipped, t.rows + t.skipped, "rows");
+    if (ok) skipped_report("", t.skipped, t.rows + t.skipped, "row");
     if (ok && !t.rows) ok = error_set(&e, "none of the rows can be used") == 0;
     status = ok ? STATUS_DONE : fail(&e);
     conversation_maker_free(&t.maker);

@@ -172,7 +172,7 @@ static int load_files(struct loader *l, struct error *e)
         if (load_file(l, e) != 0) return -1;
     if (s->count) return 0;
     if (s->problem_count)
-        return error_set(e, "none of its %zu rows can be used; the first: %s", s->read, s->problems[0]);
+        return error_set(e, "none of its %zu row%s can be used; the first: %s", s->read, plural(s->read), s->problems[0]);
     return error_set(
         e, "%s hold%s no rows", s->file_count == 1 ? s->files[0] : "its files", s->file_count == 1 ? "s" : "");
 }
@@ -227,19 +227,19 @@ char *source_place(const struct source *s, size_t i)
     return row_place(s->files[file], s->arrays[file], s->rows[i].row);
 }
 
-void skipped_report(const char *where, size_t skipped, size_t all, const char *rows)
+void skipped_report(const char *where, size_t skipped, size_t all, const char *row)
 {
     if (skipped > SOURCE_PROBLEMS) say("skipped: %zu more", skipped - SOURCE_PROBLEMS);
-    if (skipped) say("%s%zu of %zu %s skipped", where, skipped, all, rows);
+    if (skipped) say("%s%zu of %zu %s%s skipped", where, skipped, all, row, plural(all));
 }
 
 void source_report(const struct source *s)
 {
     char *where = mem_format("source %s: ", s->name);
     for (size_t i = 0; i < s->problem_count; i++) say("skipped: %s", s->problems[i]);
-    skipped_report(where, s->skipped, s->read, "rows");
+    skipped_report(where, s->skipped, s->read, "row");
     if (s->truncated)
-        say("%s%zu of %zu rows shortened to max_length, %llu tokens cut", where, s->truncated, s->count,
+        say("%s%zu of %zu row%s shortened to max_length, %llu tokens cut", where, s->truncated, s->count, plural(s->count),
             (unsigned long long)s->cut_tokens);
     free(where);
 }

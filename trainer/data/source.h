@@ -58,6 +58,6 @@ char *source_place(const struct source *s, size_t i);
 void source_report(const struct source *s);
 // Says how many of `all` rows were skipped, of which the first SOURCE_PROBLEMS have been named: "skipped: 3 more", then
 // "where" with "8 of 20 rows skipped". Nothing when none was.
-void skipped_report(const char *where, size_t skipped, size_t all, const char *rows);
+void skipped_report(const char *where, size_t skipped, size_t all, const char *row);
 
 #endif

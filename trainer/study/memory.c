@@ -301,7 +301,7 @@ int memory_read_facts(struct memory *m, const char *path, bool strict, struct er
 {
     struct reading r = {m, strict};
     if (each_row(path, fact_row, &r, e) || drop_doubles(m, strict, e)) return -1;
-    skipped_report("", m->skipped, m->fact_count + m->skipped, "facts");
+    skipped_report("", m->skipped, m->fact_count + m->skipped, "fact");
     if (m->fact_count) return 0;
     return error_set(e, "%s: there is no usable fact in it", path);
 }

@@ -565,8 +565,8 @@ static void add_lead(struct text *out, const struct report *r, const struct repo
         states[r->runs[i].state]++;
         failed += r->runs[i].why != NULL;
     }
-    text_print(out, "<p>%zu run%s in %zu setting%s: %zu done", r->run_count, r->run_count == 1 ? "" : "s",
-        r->group_count, r->group_count == 1 ? "" : "s", states[REPORT_DONE]);
+    text_print(out, "<p>%zu run%s in %zu setting%s: %zu done", r->run_count, plural(r->run_count),
+        r->group_count, plural(r->group_count), states[REPORT_DONE]);
     if (states[REPORT_RUNNING]) text_print(out, ", %zu still going", states[REPORT_RUNNING]);
     if (states[REPORT_STOPPED]) text_print(out, ", %zu stopped before the end", states[REPORT_STOPPED]);
     if (failed) text_print(out, " (%zu failed)", failed);

@@ -49,7 +49,7 @@ int memory_subset(size_t *out, size_t size, const struct memory *m, const size_t
         rank++;
     }
     int status = 0;
-    if (lacks.bytes) status = error_set(e, "level %d has too few facts for %zu rows: %s", level, size, lacks.data);
+    if (lacks.bytes) status = error_set(e, "level %d has too few facts for %zu row%s: %s", level, size, plural(size), lacks.data);
     text_free(&lacks);
     memory_counts_free(&counts);
     return status;

@@ -7,6 +7,7 @@
 #include "train/outcome.h"
 #include "train/output.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,47 +110,47 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
         finished += run->finished;
         other += run->finished && changes > 0;
     }
-    say("%zu runs, %zu of them finished, in %s", s->grid.count, finished, s->folder);
-    if (other) say("%zu finished runs were made with other eval, logging or saving keys; they stay as they are", other);
+    say("%zu run%s, %zu of them finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
+    if (other) say("%zu finished run%s made with other eval, logging or saving keys stay%s as they are", other, plural(other), other == 1 ? "s" : "");
     return 0;
 }
 
 // ---- progress ----------------------------------------------------------------------------------------------------
 
-struct pace {
+struct making {
     const struct sweep *sweep;
-    size_t index;          // of the run being made
-    double later;          // work of the runs after it
-    double work, seconds;  // that the runs before it took in this process
-    double began, said;    // clock
-    uint64_t before;       // steps that it had when it began; UINT64_MAX: not known yet
+    size_t index; // of the run being made
+    struct sweep_progress progress;
+    double began, said; // clock
 };
 
-// Seconds left for the whole grid, by the work done so far; `now` is the share of the present run that is done, `made` the
-// share that was done since it began here.
-static double time_left(const struct pace *p, double now, double made)
+double sweep_time_left(const struct sweep_progress *p, double spent, double share, double left)
 {
-    double work = p->sweep->runs[p->index].work, done = p->work + made * work;
-    double seconds = p->seconds + clock_seconds() - p->began;
-    return done > 0 ? (p->later + (1 - now) * work) * seconds / done : 0;
+    // Before a run's steps are measured, those before it tell.
+    if (isnan(left) && p->work > 0) left = (1 - share) * p->now * p->seconds / p->work;
+    // What the runs up to this one's end will have taken for their work, later ones take for theirs.
+    double work = p->work + p->now * (1 - p->from), seconds = p->seconds + spent + left;
+    return left + (work > 0 ? p->later * seconds / work : 0);
 }
 
 static void stepped(void *context, const struct log_step *step, struct text *words)
 {
-    struct pace *p = context;
-    if (p->before == UINT64_MAX) p->before = step->step - 1;
+    struct making *m = context;
     double total = (double)step->total_steps, now = clock_seconds();
-    struct text left = {0};
-    log_add_time(&left, time_left(p, (double)step->step / total, (double)(step->step - p->before) / total));
-    size_t run = p->index + 1, runs = p->sweep->grid.count;
+    if (isnan(m->progress.from)) m->progress.from = (double)(step->step - 1) / total;
+    double left = sweep_time_left(&m->progress, now - m->began, (double)step->step / total, step->left);
+    struct text time = {0};
+    text_add(&time, "", 0);
+    if (!isnan(left)) log_add_time(&time, left);
+    size_t run = m->index + 1, runs = m->sweep->grid.count;
     if (words) {
-        text_print(words, "run %zu/%zu, all %s left: ", run, runs, left.data);
-    } else if (now - p->said >= SAY_SECONDS) {
-        say("run %zu of %zu: step %llu of %llu, loss %.4f; %s left for all", run, runs, (unsigned long long)step->step,
-            (unsigned long long)step->total_steps, step->loss, left.data);
-        p->said = now;
+        text_print(words, "run %zu/%zu%s%s%s: ", run, runs, time.bytes ? ", all " : "", time.data, time.bytes ? " left" : "");
+    } else if (now - m->said >= SAY_SECONDS) {
+        say("run %zu of %zu: step %llu of %llu, loss %.4f%s%s%s", run, runs, (unsigned long long)step->step,
+            (unsigned long long)step->total_steps, step->loss, time.bytes ? "; " : "", time.data, time.bytes ? " left for all" : "");
+        m->said = now;
     }
-    text_free(&left);
+    text_free(&time);
 }
 
 // ---- training ----------------------------------------------------------------------------------------------------
@@ -163,20 +164,22 @@ static void fail_run(struct sweep_run *run, const char *name, const char *why)
 }
 
 // One run. 0 also when it fails; -1 when the sweep cannot go on.
-static int train_one(struct sweep *s, struct workshop *w, struct pace *p, bool *interrupted, struct error *e)
+static int train_one(struct sweep *s, struct workshop *w, struct making *m, bool *interrupted, struct error *e)
 {
-    struct sweep_run *run = &s->runs[p->index];
-    const char *name = s->grid.runs[p->index].name;
+    struct sweep_run *run = &s->runs[m->index];
+    struct sweep_progress *p = &m->progress;
+    const char *name = s->grid.runs[m->index].name;
     char *config = path_join(run->config.output_dir, OUTPUT_CONFIG);
     bool begun = file_exists(config);
     free(config);
-    say("run %zu of %zu: %s", p->index + 1, s->grid.count, name);
-    p->began = p->said = clock_seconds();
-    p->before = UINT64_MAX;
+    say("run %zu of %zu: %s", m->index + 1, s->grid.count, name);
+    m->began = m->said = clock_seconds();
+    p->now = run->work;
+    p->from = NAN; // not known before its first step
     run->state = SWEEP_BEGUN; // an earlier failure no longer counts
     struct error why = {0};
     struct run_outcome out;
-    int status = run_train(&run->config, w, &(struct run_options){begun, stepped, p}, &out, &why);
+    int status = run_train(&run->config, w, &(struct run_options){begun, stepped, m}, &out, &why);
     free(out.last_line);
     if (status && why.device) {
         *e = why;
@@ -184,16 +187,18 @@ static int train_one(struct sweep *s, struct workshop *w, struct pace *p, bool *
     }
     *interrupted = out.interrupted || interrupt_asked();
     if (sweep_look(run, e)) return -1;
-    double seconds = clock_seconds() - p->began;
+    double seconds = clock_seconds() - m->began;
     if (status) {
         fail_run(run, name, why.text);
     } else if (run->finished) {
         if (run->state == SWEEP_FAILED) say("run %s failed: %s", name, run->why);
-        p->work += run->work * (p->before == UINT64_MAX ? 0 : (double)(run->steps - p->before) / (double)run->steps);
+        if (!isnan(p->from)) p->work += run->work * (1 - p->from);
         p->seconds += seconds;
         struct text left = {0};
-        log_add_time(&left, p->work > 0 ? p->later * p->seconds / p->work : 0);
-        say("run %zu of %zu took %.1f s; %s left for all", p->index + 1, s->grid.count, seconds, left.data);
+        text_add(&left, "", 0);
+        if (p->work > 0) log_add_time(&left, p->later * p->seconds / p->work);
+        say("run %zu of %zu took %.1f s%s%s%s", m->index + 1, s->grid.count, seconds, left.bytes ? "; " : "", left.data,
+            left.bytes ? " left for all" : "");
         text_free(&left);
     }
     return sweep_write_results(s, e);
@@ -201,13 +206,13 @@ static int train_one(struct sweep *s, struct workshop *w, struct pace *p, bool *
 
 static int train_all(struct sweep *s, struct workshop *w, bool *interrupted, struct error *e)
 {
-    struct pace pace = {.sweep = s};
-    for (size_t i = 0; i < s->grid.count; i++) pace.later += s->runs[i].finished ? 0 : s->runs[i].work;
+    struct making making = {.sweep = s};
+    for (size_t i = 0; i < s->grid.count; i++) making.progress.later += s->runs[i].finished ? 0 : s->runs[i].work;
     for (size_t i = 0; i < s->grid.count && !*interrupted; i++) {
         if (s->runs[i].finished) continue;
-        pace.index = i;
-        pace.later -= s->runs[i].work;
-        if (train_one(s, w, &pace, interrupted, e)) return -1;
+        making.index = i;
+        making.progress.later -= s->runs[i].work;
+        if (train_one(s, w, &making, interrupted, e)) return -1;
     }
     return 0;
 }

@@ -59,6 +59,16 @@ void sweep_close(struct sweep *s);
 // sweep cannot go on; failed runs are no such reason.
 int sweep_train(struct sweep *s, struct workshop *w, bool *interrupted, struct error *e);
 
+// How far a sweep is, in work (run_forecast's) and seconds.
+struct sweep_progress {
+    double work, seconds; // of the runs that this process has made before the present one
+    double now, from;     // work of the present one, and the share of it that was done when it was begun here
+    double later;         // of the runs after it
+};
+// Seconds left for all: `spent` on the present run so far, of which `share` is done, `left` seconds that it will take by its
+// own measure (NAN: none yet). NAN: nothing is measured yet.
+double sweep_time_left(const struct sweep_progress *p, double spent, double share, double left);
+
 // ---- results (sweep_results.c) -----------------------------------------------------------------------------------
 
 const char *sweep_state_name(enum sweep_state state);

@@ -157,7 +157,7 @@ static int make_candidates(struct making *m, size_t i, struct error *e)
     const char *said = row->answer ? row->answer : turn, *further = right < 0 && rank ? said : NULL;
     if (right < 0 && is_beyond(row, said))
         return error_set(e, "its answer is %s, but it has only %zu choice%s, A or 0 being the first", said, row->choice_count,
-            row->choice_count == 1 ? "" : "s");
+            plural(row->choice_count));
     if (further) right = (int)count++;
     if (right < 0 && rank) right = 0;
     if (right < 0)
@@ -271,7 +271,7 @@ int ability_make(struct ability *a, const struct source *s, const struct bundle 
         a->chance = (double)(m.chances / a->rows);
         return 0;
     }
-    error_set(e, "%s: none of its %zu rows can be scored; the first: %s", s->name, s->count, a->problem);
+    error_set(e, "%s: none of its %zu row%s can be scored; the first: %s", s->name, s->count, plural(s->count), a->problem);
     ability_free(a);
     return -1;
 }

@@ -23,8 +23,7 @@ struct log {
     struct events *events;
     char *last;           // line of the last step
     bool terminal, shown; // stderr is one; progress stands on its last line
-    double pace;          // seconds a step, smoothed; 0: none yet
-    double speed;         // tokens a second, likewise
+    double speed;         // tokens a second, smoothed; 0: none yet
     log_leading leading;  // or NULL
     void *context;
 };
@@ -286,8 +285,11 @@ static void progress(struct log *l, const struct log_step *s)
     else
         text_print(&line, "loss %.4f", s->loss);
     text_print(&line, "  %.0f tokens/s  ", l->speed);
-    log_add_time(&line, l->pace * (double)(s->total_steps > s->step ? s->total_steps - s->step : 0));
-    text_print(&line, " left  %s", s->stage);
+    if (!isnan(s->left)) {
+        log_add_time(&line, s->left);
+        text_print(&line, " left  ");
+    }
+    text_print(&line, "%s", s->stage);
     // What the words leave free, up to a handy length, shows the share done.
     int room = terminal_width() - 1 - (int)line.bytes - 4;
     if (room > 40) room = 40;
@@ -348,10 +350,8 @@ static int step_points(struct log *l, const struct log_step *s, struct error *e)
 
 int log_step(struct log *l, const struct log_step *s, bool show, struct error *e)
 {
-    // A tenth of the newest step: steady, yet done with a slow first step soon.
-    double weight = l->pace > 0 ? 0.1 : 1;
-    l->pace += weight * (s->seconds - l->pace);
-    if (s->seconds > 0) l->speed += (l->speed > 0 ? weight : 1) * (per_second(s) - l->speed);
+    // A tenth of the newest step: steady.
+    if (s->seconds > 0) l->speed += (l->speed > 0 ? 0.1 : 1) * (per_second(s) - l->speed);
     if (l->terminal) progress(l, s);
     else if (l->leading) l->leading(l->context, s, NULL);
     else if (show) plain(s);

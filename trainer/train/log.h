@@ -41,6 +41,7 @@ struct log_step {
     const char *const *source_names;  // (source_count)
     size_t source_count;
     uint64_t hash;
+    double left; // seconds that the rest of the run will take; NAN: not known yet
 };
 // A finished step: its line in log.jsonl, its progress on a terminal. show: TensorBoard's points, and where stderr is no
 // terminal a line there. 0, or -1 with the reason (a full disk); what stands in the file are whole lines even then.

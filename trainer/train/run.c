@@ -39,6 +39,8 @@ struct run {
     bool said_lowest;    // that lowering the loss scale no longer helps
     struct source_sum *sums; // (sources)
     const char **names;      // (sources)
+    struct pace pace;
+    double *evaluations; // (stages) work of one each
 };
 
 static const struct stage *stage_at(const struct run *r, size_t stage)
@@ -91,6 +93,7 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
 {
     const struct config_settings *s = &r->config->stages[stage].settings;
     size_t count = s->eval_count;
+    double began = clock_seconds();
     if (!count) return 0;
     struct log_score *scores = mem_zero(count, sizeof *scores);
     double mean = 0;
@@ -123,6 +126,7 @@ static int evaluate(struct run *r, size_t stage, bool saved, struct error *e)
         free(items);
         free(out);
     }
+    pace_eval(&r->pace, r->evaluations[stage], clock_seconds() - began);
     int status = log_eval(r->log, r->state.step, stage_at(r, stage)->name, scores, count, e);
     mean /= (double)with_loss;
     if (saved && isfinite(mean) && (r->state.best_step == UINT64_MAX || mean < r->state.best_loss)) {
@@ -138,8 +142,8 @@ static void begin_stage(struct run *r, size_t stage)
 {
     const struct stage *s = stage_at(r, stage);
     log_clear(r->log);
-    say("stage %zu of %zu, %s: %u rows, %llu steps", stage + 1, r->data.stages.count, s->name, s->row_count,
-        (unsigned long long)s->steps);
+    say("stage %zu of %zu, %s: %u row%s, %llu step%s", stage + 1, r->data.stages.count, s->name, s->row_count, plural(s->row_count),
+        (unsigned long long)s->steps, plural(s->steps));
     if (stage == 0 || s->settings->keep_optimizer) return;
     engine_zero_moments(session_engine(r->session));
     r->state.update = 0;
@@ -176,11 +180,13 @@ static int step(struct run *r, const struct stage_step *at, bool last, struct er
     }
     r->state.hash = fnv1a(fnv1a(r->state.hash, &out.loss, sizeof out.loss), &out.grad_norm, sizeof out.grad_norm);
     double now = clock_seconds();
+    pace_step(&r->pace, 3 * (double)out.tokens, now - r->step_began);
     const struct log_step line = {.step = r->state.step, .stage = stage->name,
         .epoch = (double)(at->step + 1) / (double)stage->steps_per_epoch, .loss = (double)out.loss, .grad_norm = (double)out.grad_norm,
         .learning_rate = rate, .loss_scale = settings.loss_scale, .skipped = out.skipped, .conversations = at->count, .tokens = out.tokens,
         .trained_tokens = out.trained, .seconds = now - r->step_began, .sources = r->sums, .source_names = r->names,
-        .source_count = c->source_count, .hash = r->state.hash, .total_steps = r->data.stages.steps};
+        .source_count = c->source_count, .hash = r->state.hash, .total_steps = r->data.stages.steps,
+        .left = pace_left(&r->pace, run_work_left(&r->data.stages, r->evaluations, r->state.step))};
     r->step_began = now;
     r->state.epoch = line.epoch;
     return log_step(r->log, &line, last || r->state.step % c->logging_steps == 0, e);
@@ -349,6 +355,7 @@ static int start(struct run *r, struct error *e)
     r->saved = found ? r->state.step : UINT64_MAX;
     if (status == 0 && !(r->bundle = workshop_bundle(r->workshop, c, e))) status = -1;
     if (status == 0) status = dataset_open(&r->data, c, r->bundle, workshop_shelf(r->workshop), true, e);
+    if (status == 0) stages_say_empty(&r->data.stages, c);
     if (status == 0) status = open_session(r, folder, e);
     free(folder);
     if (status == 0) status = outcome_remove(c->output_dir, e);
@@ -359,6 +366,7 @@ static int start(struct run *r, struct error *e)
     r->sums = mem_zero(c->source_count, sizeof *r->sums);
     r->names = mem_zero(c->source_count, sizeof *r->names);
     for (size_t i = 0; i < c->source_count; i++) r->names[i] = c->sources[i].name;
+    r->evaluations = run_evaluation_work(&r->data);
     stage_cursor_make(&r->cursor, &r->data.stages);
     return 0;
 }
@@ -383,6 +391,7 @@ int run_train(const struct config *c, struct workshop *w, const struct run_optio
     run_state_free(&r.state);
     free(r.sums);
     free(r.names);
+    free(r.evaluations);
     interrupt_end();
     return status;
 }

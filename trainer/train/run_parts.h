@@ -4,6 +4,7 @@
 #ifndef PUMICE_RUN_PARTS_H
 #define PUMICE_RUN_PARTS_H
 
+#include "train/pace.h"
 #include "train/run.h"
 
 // AdamW when any stage uses it: it has room for SGD's updates too.
@@ -12,6 +13,11 @@ struct blueprint_options run_blueprint_options(
     const struct config *c, const struct dataset *d, const struct model *model, const struct limits *limits);
 // Whether this version and the device do what the config asks for. 0, or -1 with the reason.
 int run_supported(const struct config *c, const struct gpu_info *info, struct error *e);
+// The work (pace.h) of one evaluation of each stage, (stages). The caller frees.
+double *run_evaluation_work(const struct dataset *d);
+// The work that is left when `done` steps are made, the evaluation that is due after the last of them included. A stage's
+// steps are taken to be of one length.
+struct pace_work run_work_left(const struct stages *s, const double *evaluations, uint64_t done);
 // Of the manifest of a stage, counted from 0. The caller frees.
 char *run_manifest_path(const struct config *c, size_t stage, const char *name);
 

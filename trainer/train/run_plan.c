@@ -100,28 +100,61 @@ int run_compare(const struct config *c, bool going_on, struct error *e)
     return status ? -1 : allowed;
 }
 
-// Tokens that the run works on, a forward pass counted once and a training step three times, times the weights each meets.
-// Answers are generated a token at a time, which costs about as much as reading four.
-static double work_of(const struct dataset *d, double parameters)
+// Of one evaluation of a stage, in tokens. Answers are generated a token at a time, which costs about as much as reading
+// four.
+static double evaluation_work(const struct dataset *d, size_t stage)
 {
     double work = 0;
-    for (size_t k = 0; k < d->stages.count; k++) {
-        const struct stage *s = &d->stages.stages[k];
-        const struct config_settings *settings = s->settings;
-        double tokens = 0, evaluation = 0, epochs = s->steps_per_epoch ? (double)s->steps / (double)s->steps_per_epoch : 0;
-        for (size_t i = 0; i < s->share_count; i++) tokens += (double)s->shares[i].tokens;
-        for (size_t i = 0; i < settings->eval_count; i++) {
-            const struct shelf_rows *rows = dataset_eval(d, k, i);
-            const struct ability *a = &rows->ability;
-            evaluation += (double)rows->source.tokens;
-            for (uint32_t n = 0; n < a->item_count; n++) evaluation += a->items[n].tokens;
-            if (a->capacity) evaluation += 4.0 * a->rows * a->max_new_tokens;
-        }
-        double times = settings->eval_strategy == WHEN_EPOCH  ? ceil(epochs)
-                       : settings->eval_strategy == WHEN_STEPS && settings->eval_steps ? (double)(s->steps / settings->eval_steps)
-                                                               : 0;
-        work += 3 * tokens * epochs + evaluation * (times + (k == 0 && d->config->eval_on_start));
+    for (size_t i = 0; i < d->stages.stages[stage].settings->eval_count; i++) {
+        const struct shelf_rows *rows = dataset_eval(d, stage, i);
+        const struct ability *a = &rows->ability;
+        work += (double)rows->source.tokens;
+        for (uint32_t n = 0; n < a->item_count; n++) work += a->items[n].tokens;
+        if (a->capacity) work += 4.0 * a->rows * a->max_new_tokens;
     }
+    return work;
+}
+
+double *run_evaluation_work(const struct dataset *d)
+{
+    double *work = mem_zero(d->stages.count + 1, sizeof *work);
+    for (size_t k = 0; k < d->stages.count; k++) work[k] = evaluation_work(d, k);
+    return work;
+}
+
+// Evaluations of a stage that are due after its step number `from` (from 1, within the stage) or a later one.
+static uint64_t evaluations_from(const struct stage *s, uint64_t from)
+{
+    uint64_t before = from - 1, every = s->settings->eval_steps;
+    if (before >= s->steps) return 0;
+    if (s->settings->eval_strategy == WHEN_STEPS && every)
+        return (s->first_step + s->steps) / every - (s->first_step + before) / every;
+    if (s->settings->eval_strategy != WHEN_EPOCH) return 0;
+    return (s->steps + s->steps_per_epoch - 1) / s->steps_per_epoch - before / s->steps_per_epoch;
+}
+
+struct pace_work run_work_left(const struct stages *all, const double *evaluations, uint64_t done)
+{
+    struct pace_work left = {0};
+    for (size_t k = 0; k < all->count; k++) {
+        const struct stage *s = &all->stages[k];
+        uint64_t here = done <= s->first_step ? 0 : done - s->first_step < s->steps ? done - s->first_step : s->steps;
+        double tokens = 0;
+        for (size_t i = 0; i < s->share_count; i++) tokens += (double)s->shares[i].tokens;
+        left.train += 3 * tokens * (double)(s->steps - here) / (double)(s->steps_per_epoch ? s->steps_per_epoch : 1);
+        bool over = done > s->first_step + s->steps;
+        if (!over) left.eval += evaluations[k] * (double)evaluations_from(s, here ? here : 1);
+    }
+    return left;
+}
+
+// Of the whole run, times the weights that each token meets.
+static double work_of(const struct dataset *d, double parameters)
+{
+    double *evaluations = run_evaluation_work(d);
+    struct pace_work left = run_work_left(&d->stages, evaluations, 0);
+    double work = left.train + left.eval + (d->config->eval_on_start ? evaluations[0] : 0);
+    free(evaluations);
     return work * parameters;
 }
 

@@ -140,6 +140,18 @@ int stages_make(struct stages *s, const struct config *c, const uint32_t *availa
     return 0;
 }
 
+void stages_say_empty(const struct stages *s, const struct config *c)
+{
+    for (size_t k = 0; k < s->count; k++)
+        for (size_t i = 0; i < s->stages[k].share_count; i++) {
+            const struct stage_share *share = &s->stages[k].shares[i];
+            const struct config_mix *mix = &c->stages[k].mix[i];
+            if (share->rows || mix->amount != AMOUNT_FRACTION || !(mix->value > 0)) continue;
+            say("stage %s: nothing of %s is drawn: %g of its %" PRIu32 " row%s is less than one row", s->stages[k].name, share->name,
+                mix->value, share->available, plural(share->available));
+        }
+}
+
 void stages_free(struct stages *s)
 {
     for (size_t i = 0; i < s->count; i++) {

@@ -63,6 +63,10 @@ struct stages {
 int stages_make(struct stages *s, const struct config *c, const uint32_t *available, struct error *e);
 void stages_free(struct stages *s);
 
+// Says on stderr of which sources a stage asks for a fraction that is less than one row, as small files and a small dmt_k
+// make it: nothing of them is trained.
+void stages_say_empty(const struct stages *s, const struct config *c);
+
 // Adds up the tokens of one stage's shares. rows (sources of the config): each source's conversations, (available) of
 // that stage; sources that the stage leaves out may be NULL.
 void stages_count_tokens(struct stage *stage, const struct conversation *const *rows);
