@@ -329,6 +329,21 @@ static void test_tokens(void)
           s.stages[0].shares[1].trained_tokens == code[drawn].trained);
     stages_free(&s);
     config_free(&c);
+
+    // The largest step, an epoch's last one too, not the mean one.
+    static const struct conversation rows[5] = {{.tokens = 1}, {.tokens = 2}, {.tokens = 3}, {.tokens = 4}, {.tokens = 50}};
+    static const uint64_t want[6] = {50, 50, 54, 50, 60, 60}; // steps of 1 to 6 rows; of 3: 4 and 50
+    for (uint64_t batch = 1; batch <= 6; batch++) {
+        char *text = mem_format("\"order\": \"as_written\", \"train_batch_size\": %d, \"stages\": [{\"name\": \"a\", \"mix\": "
+                                "{\"math\": 1}}]", (int)batch);
+        struct config each = config_of(text);
+        struct stages one = stages_of(&each, (const uint32_t[]){5, 0, 0});
+        uint64_t most = stages_largest_step(&one, 0, (const struct conversation *const[]){rows, NULL, NULL});
+        CHECK_SAY(most == want[batch - 1], "steps of %d: %d", (int)batch, (int)most);
+        stages_free(&one);
+        config_free(&each);
+        free(text);
+    }
 }
 
 static char *read_all(const char *path)

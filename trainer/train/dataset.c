@@ -58,12 +58,8 @@ static int draw(struct dataset *d, struct error *e)
     free(available);
     if (status) return -1;
     for (size_t k = 0; k < d->stages.count; k++) {
-        struct stage *s = &d->stages.stages[k];
-        stages_count_tokens(s, dataset_cut(d, k)->rows);
-        uint64_t tokens = 0;
-        for (size_t i = 0; i < s->share_count; i++) tokens += s->shares[i].tokens;
-        uint64_t batch = s->settings->train_batch_size < s->row_count ? s->settings->train_batch_size : s->row_count;
-        uint64_t step = tokens * batch / (s->row_count ? s->row_count : 1);
+        stages_count_tokens(&d->stages.stages[k], dataset_cut(d, k)->rows);
+        uint64_t step = stages_largest_step(&d->stages, k, dataset_cut(d, k)->rows);
         if (step > d->step_tokens) d->step_tokens = step;
     }
     return 0;

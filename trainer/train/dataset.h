@@ -26,7 +26,7 @@ struct dataset {
     size_t *stage_eval;              // (stages) each one's first
     size_t eval_count;
     uint32_t longest;     // tokens of the longest conversation, evaluation included
-    uint64_t step_tokens; // about those of the largest step
+    uint64_t step_tokens; // those of the largest step
     uint32_t capacity;    // tokens of the longest answer to be generated with its prompt; 0: none is
     uint32_t requests;    // most answers to generate for one evaluation file
 };

@@ -229,6 +229,24 @@ const struct stage_row *stage_cursor_rows(struct stage_cursor *c, uint64_t step)
     return c->rows;
 }
 
+uint64_t stages_largest_step(const struct stages *s, size_t stage, const struct conversation *const *all)
+{
+    struct stage_cursor cursor;
+    const struct stage *of = &s->stages[stage];
+    uint64_t most = 0, seen = 0;
+    stage_cursor_make(&cursor, s);
+    for (uint64_t step = of->first_step; step < of->first_step + of->steps && seen < 1000000; step++) {
+        const struct stage_row *rows = stage_cursor_rows(&cursor, step);
+        uint32_t count = stages_step(s, step).count;
+        uint64_t tokens = 0;
+        for (uint32_t i = 0; i < count; i++) tokens += all[rows[i].source][rows[i].row].tokens;
+        seen += count;
+        if (tokens > most) most = tokens;
+    }
+    stage_cursor_free(&cursor);
+    return most;
+}
+
 static void write_rows(struct stage_cursor *cursor, const struct config *c, size_t stage,
     const struct conversation *const *all, FILE *file, uint64_t *digest)
 {

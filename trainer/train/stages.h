@@ -96,6 +96,9 @@ void stage_cursor_free(struct stage_cursor *c);
 // The conversations of a step, (stages_step(step).count), the cursor's until the next call.
 const struct stage_row *stage_cursor_rows(struct stage_cursor *c, uint64_t step);
 
+// Tokens of the stage's largest step, among those of its first million conversations; rows as for stages_count_tokens.
+uint64_t stages_largest_step(const struct stages *s, size_t stage, const struct conversation *const *rows);
+
 // Writes a stage's manifest: a JSON line for every conversation in the order trained,
 //   {"step":0,"epoch":0,"source":"math","row":17,"file":0,"line":18,"hash":"0123456789abcdef"}
 // step counted through all stages, row the place among the good rows from 0, line (or element of an array) from 1 in
