@@ -315,6 +315,12 @@ static void test_results(void)
     CHECK_STRING(s.runs[5].why, "a full disk");
     sweep_close(&s);
 
+    // A log that was changed is not read as if it had not been.
+    put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01") "{\"step\":2}\n");
+    CHECK(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == -1);
+    CHECK_ERROR(e, "seed=2/log.jsonl:2: is no line of a step or an evaluation");
+    put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01"));
+
     // Its model taken away: neither done nor to be made again without a word.
     char *model = mem_format("%s/out/m=a-b,seed=1/model.safetensors", folder);
     CHECK(unlink(model) == 0 && sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0);

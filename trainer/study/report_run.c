@@ -4,6 +4,7 @@
 #include "study/report.h"
 
 #include "formats/json_file.h"
+#include "train/log_read.h"
 #include "train/outcome.h"
 #include "train/output.h"
 
@@ -240,41 +241,41 @@ static void read_parts(struct report_run *run, struct report *r, struct report_s
 }
 
 // A step's line. False: it is none, or does not come after the one before.
-static bool read_step(struct report_run *run, struct report *r, const cJSON *line, const char *stage, uint64_t at)
+static bool read_step(struct report_run *run, struct report *r, const struct log_line *l)
 {
-    if (run->step_count && run->steps[run->step_count - 1].step >= at) return false;
+    const cJSON *line = l->json;
+    if (run->step_count && run->steps[run->step_count - 1].step >= l->step) return false;
     GROW(run->steps, run->step_count, run->step_capacity);
     struct report_step *step = &run->steps[run->step_count++];
-    *step = (struct report_step){.step = at,
-        .stage = stage_of(run, stage),
-        .loss = number(line, "loss"),
+    *step = (struct report_step){.step = l->step,
+        .stage = stage_of(run, l->stage),
+        .loss = l->loss,
         .norm = number(line, "grad_norm"),
         .rate = number(line, "learning_rate"),
-        .seconds = number(line, "seconds"),
+        .seconds = l->seconds,
         .tokens = count_of(line, "tokens"),
         .trained = count_of(line, "trained_tokens"),
         .skipped = cJSON_IsTrue(member(line, "skipped"))};
     read_parts(run, r, step, member(line, "sources"));
     struct report_stage *s = &run->stages[step->stage];
-    if (!s->first) s->first = at;
-    s->last = at;
+    if (!s->first) s->first = l->step;
+    s->last = l->step;
     run->tokens += step->tokens;
     run->trained += step->trained;
     run->skipped += step->skipped;
     if (isfinite(step->seconds)) run->seconds += step->seconds;
-    const cJSON *hash = member(line, "hash");
-    if (cJSON_IsString(hash)) snprintf(run->hash, sizeof run->hash, "%s", hash->valuestring);
+    snprintf(run->hash, sizeof run->hash, "%s", l->hash);
     return true;
 }
 
-static bool read_eval(struct report_run *run, struct report *r, const cJSON *evals, const char *stage, uint64_t at)
+static bool read_eval(struct report_run *run, struct report *r, const struct log_line *l)
 {
-    if (run->eval_count && run->evals[run->eval_count - 1].step >= at) return false;
+    if (run->eval_count && run->evals[run->eval_count - 1].step >= l->step) return false;
     GROW(run->evals, run->eval_count, run->eval_capacity);
     struct report_eval *eval = &run->evals[run->eval_count++];
-    *eval = (struct report_eval){.step = at, .stage = stage_of(run, stage), .first_mark = run->mark_count};
+    *eval = (struct report_eval){.step = l->step, .stage = stage_of(run, l->stage), .first_mark = run->mark_count};
     const cJSON *item;
-    cJSON_ArrayForEach(item, evals)
+    cJSON_ArrayForEach(item, l->eval)
     {
         GROW(run->marks, run->mark_count, run->mark_capacity);
         run->marks[run->mark_count++] = (struct report_mark){.ability = report_name(&r->abilities, item->string),
@@ -286,46 +287,26 @@ static bool read_eval(struct report_run *run, struct report *r, const cJSON *eva
     return true;
 }
 
-static bool read_line(struct report_run *run, struct report *r, const cJSON *line)
-{
-    const cJSON *step = member(line, "step"), *stage = member(line, "stage"), *eval = member(line, "eval");
-    if (!cJSON_IsNumber(step) || step->valuedouble < 0 || step->valuedouble > 0x1p53 || !cJSON_IsString(stage))
-        return false;
-    uint64_t at = (uint64_t)step->valuedouble;
-    if (eval) return cJSON_IsObject(eval) && read_eval(run, r, eval, stage->valuestring, at);
-    return at > 0 && read_step(run, r, line, stage->valuestring, at);
-}
-
 static void read_log(struct report_run *run, struct report *r)
 {
-    char *path = path_join(run->folder, OUTPUT_LOG);
-    struct file_map f;
+    struct log_reader reader;
+    struct log_line line;
     struct error e = {0};
-    size_t at = 0, bad = 0, lines = 0, first_bad = 0;
-    if (!file_exists(path) || file_map(&f, path, &e) != 0) {
+    size_t bad = 0, first_bad = 0;
+    if (log_reader_open(&reader, run->folder, &e) != 1) {
         note(run, "%s", e.text[0] ? e.text : "it has not begun: there is no " OUTPUT_LOG);
-        free(path);
         return;
     }
-    while (at < f.bytes) {
-        const char *text = (const char *)f.data + at, *end = memchr(text, '\n', f.bytes - at);
-        if (!end) {
-            note(run, "%s: ends with half a line, which is left out", path);
-            break;
-        }
-        size_t bytes = (size_t)(end - text);
-        lines++;
-        cJSON *line = json_read_text(path, text, bytes, NULL);
-        if ((!line || !read_line(run, r, line)) && !bad++) first_bad = lines;
-        cJSON_Delete(line);
-        at += bytes + 1;
+    while (log_reader_next(&reader, &line)) {
+        bool good = line.kind == LOG_STEP ? read_step(run, r, &line) : line.kind == LOG_EVAL && read_eval(run, r, &line);
+        if (!good && !bad++) first_bad = reader.line;
     }
+    if (reader.torn) note(run, "%s: ends with half a line, which is left out", reader.path);
     if (bad)
-        note(run, "%s:%zu: is no line of a step or an evaluation in its place; %zu such line%s left out", path,
+        note(run, "%s:%zu: is no line of a step or an evaluation in its place; %zu such line%s left out", reader.path,
             first_bad, bad, bad == 1 ? " is" : "s are");
     if (!run->step_count) note(run, "it has made no step yet");
-    file_unmap(&f);
-    free(path);
+    log_reader_close(&reader);
 }
 
 // ---- the whole ---------------------------------------------------------------------------------------------------

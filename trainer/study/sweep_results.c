@@ -4,6 +4,7 @@
 #include "study/sweep.h"
 
 #include "formats/json_file.h"
+#include "train/log_read.h"
 #include "train/outcome.h"
 #include "train/output.h"
 
@@ -31,37 +32,26 @@ static double number_of(const cJSON *value)
     return cJSON_IsNumber(value) ? value->valuedouble : NAN;
 }
 
-// A line of the log; what is neither a step nor an evaluation is passed over.
-static void take_line(struct sweep_run *run, cJSON *line)
-{
-    const cJSON *step = member(line, "step"), *hash = member(line, "hash");
-    if (cJSON_IsObject(member(line, "eval"))) {
-        cJSON_AddItemToArray(run->evaluations, line);
-        return;
-    }
-    if (cJSON_IsNumber(step) && cJSON_IsString(hash)) {
-        double seconds = number_of(member(line, "seconds"));
-        run->steps = (uint64_t)step->valuedouble;
-        run->loss = number_of(member(line, "loss"));
-        if (isfinite(seconds)) run->seconds += seconds;
-        snprintf(run->hash, sizeof run->hash, "%s", hash->valuestring);
-    }
-    cJSON_Delete(line);
-}
-
+// What the log says of the run.
 static int read_log(struct sweep_run *run, struct error *e)
 {
-    char *path = path_join(run->config.output_dir, OUTPUT_LOG);
-    struct file_map f = {0};
-    int status = file_exists(path) ? file_map(&f, path, e) : 0;
-    const char *at = (const char *)f.data, *end = at + f.bytes, *stop;
-    for (; status == 0 && at < end && (stop = memchr(at, '\n', (size_t)(end - at))); at = stop + 1) {
-        cJSON *line = json_read_text(path, at, (size_t)(stop - at), e);
-        if (line) take_line(run, line);
-        else status = -1;
+    struct log_reader reader;
+    struct log_line line;
+    int status = log_reader_open(&reader, run->config.output_dir, e) < 0 ? -1 : 0;
+    while (status == 0 && log_reader_next(&reader, &line)) {
+        if (line.kind == LOG_EVAL) {
+            cJSON_AddItemToArray(run->evaluations, cJSON_Duplicate(line.json, true));
+        } else if (line.kind == LOG_STEP) {
+            run->steps = line.step;
+            run->loss = line.loss;
+            if (isfinite(line.seconds)) run->seconds += line.seconds;
+            snprintf(run->hash, sizeof run->hash, "%s", line.hash);
+        } else {
+            status = error_set(e, "%s:%zu: is no line of a step or an evaluation; it has been changed: move the run's folder away to "
+                "make it again", reader.path, reader.line);
+        }
     }
-    if (f.data) file_unmap(&f);
-    free(path);
+    log_reader_close(&reader);
     return status;
 }
 
