@@ -342,53 +342,27 @@ static int write_parts(const char *folder, const char *suffix, struct text *part
     return status;
 }
 
-static void usage(FILE *to)
-{
-    fputs("usage: abilities-data [--train ROWS] [--seed N] FOLDER\n"
-          "\n"
-          "Writes ten small abilities: NAME.jsonl to train on (1,000 to 4,000 rows, or as many as --train says), NAME_valid.jsonl\n"
-          "and NAME_test.jsonl (100 rows each, none of them trained), and plain text to train a model on first: base.jsonl\n"
-          "(10,000 rows) and base_valid.jsonl (200).\n"
-          "The names and their metrics: role rank, letter rank, category choice, plural cloze, sequence cloze, compare\n"
-          "true_false, logic true_false, add numeric, sort exact, reverse exact. The same numbers give the same files.\n"
-          "\n"
-          "example: build/abilities-data runs/abilities-data\n",
-        to);
-}
+static const char usage[] =
+    "usage: abilities-data [--train ROWS] [--seed N] FOLDER\n"
+    "\n"
+    "Writes ten small abilities: NAME.jsonl to train on (1,000 to 4,000 rows, or as many as --train says), NAME_valid.jsonl\n"
+    "and NAME_test.jsonl (100 rows each, none of them trained), and plain text to train a model on first: base.jsonl\n"
+    "(10,000 rows) and base_valid.jsonl (200).\n"
+    "The names and their metrics: role rank, letter rank, category choice, plural cloze, sequence cloze, compare\n"
+    "true_false, logic true_false, add numeric, sort exact, reverse exact. The same numbers give the same files.\n"
+    "\n"
+    "example: build/abilities-data runs/abilities-data\n";
 
 int main(int count, char **arguments)
 {
     uint64_t train = 0, seed = 42;
-    const char *folder = NULL;
-    for (int i = 1; i < count; i++) {
-        const char *argument = arguments[i], *value = i + 1 < count ? arguments[i + 1] : "";
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-            usage(stdout);
-            return 0;
-        }
-        bool good;
-        if (strcmp(argument, "--train") == 0) {
-            good = number_read(&train, value, 100000) && train > 0;
-            i++;
-        } else if (strcmp(argument, "--seed") == 0) {
-            good = number_read(&seed, value, UINT64_MAX);
-            i++;
-        } else {
-            good = argument[0] != '-' && !folder;
-            folder = argument;
-        }
-        if (!good) {
-            say("abilities-data: \"%s\" is no option, or its value is none; see abilities-data --help", argument);
-            return 2;
-        }
-    }
-    if (!folder) {
-        usage(stderr);
-        return 2;
-    }
+    const char *folder;
+    const struct number numbers[] = {{"--train", &train, 1, 100000}, {"--seed", &seed, 0, UINT64_MAX}, {0}};
+    int status = arguments_read(&folder, numbers, usage, count, arguments);
+    if (status >= 0) return status;
     struct error e = {0};
     struct text *base = mem_zero(FACTS, sizeof *base), *base_valid = mem_zero(FACTS_VALID, sizeof *base_valid);
-    int status = folder_make(folder, &e);
+    status = folder_make(folder, &e);
     for (uint32_t i = 0; status == 0 && i < LENGTH(abilities); i++) {
         const struct ability *a = &abilities[i];
         status = write_ability(folder, a, train ? (uint32_t)train : a->rows, seed, base, base_valid, &e);
@@ -397,7 +371,5 @@ int main(int count, char **arguments)
     status = write_parts(folder, "_valid", base_valid, FACTS_VALID, status, &e);
     free(base);
     free(base_valid);
-    if (status == 0) return 0;
-    say("abilities-data: %s", e.text);
-    return 1;
+    return program_end(status, usage, &e);
 }

@@ -257,50 +257,23 @@ static int ability_write(
     return status;
 }
 
-static void usage(FILE *to)
-{
-    fputs(
-        "usage: demo-data [--train ROWS] [--test ROWS] [--seed N] FOLDER\n"
-        "\n"
-        "Writes math.jsonl, code.jsonl and general.jsonl to train on (128 rows each, or as many as --train says), and\n"
-        "math_test.jsonl, code_test.jsonl and general_test.jsonl to test with (48, or --test). No test row is about\n"
-        "what a training row is about. The same numbers give the same files, on every machine.\n"
-        "\n"
-        "example: build/demo-data --train 200 data\n",
-        to);
-}
+static const char usage[] =
+    "usage: demo-data [--train ROWS] [--test ROWS] [--seed N] FOLDER\n"
+    "\n"
+    "Writes math.jsonl, code.jsonl and general.jsonl to train on (128 rows each, or as many as --train says), and\n"
+    "math_test.jsonl, code_test.jsonl and general_test.jsonl to test with (48, or --test). No test row is about\n"
+    "what a training row is about. The same numbers give the same files, on every machine.\n"
+    "\n"
+    "example: build/demo-data --train 200 data\n";
 
 int main(int count, char **arguments)
 {
     uint64_t train = 128, test = 48, seed = 42;
-    const char *folder = NULL;
-    for (int i = 1; i < count; i++) {
-        const char *argument = arguments[i], *value = i + 1 < count ? arguments[i + 1] : "";
-        bool is_train = strcmp(argument, "--train") == 0, is_test = strcmp(argument, "--test") == 0;
-        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
-            usage(stdout);
-            return 0;
-        }
-        bool good = true;
-        if (is_train || is_test) {
-            good = number_read(is_train ? &train : &test, value, 1000000) && (is_train ? train : test) > 0;
-            i++;
-        } else if (strcmp(argument, "--seed") == 0) {
-            good = number_read(&seed, value, UINT64_MAX);
-            i++;
-        } else {
-            good = argument[0] != '-' && !folder;
-            folder = argument;
-        }
-        if (!good) {
-            say("demo-data: \"%s\" is no option, or its value is none; see demo-data --help", argument);
-            return 2;
-        }
-    }
-    if (!folder) {
-        usage(stderr);
-        return 2;
-    }
+    const char *folder;
+    const struct number numbers[] = {
+        {"--train", &train, 1, 1000000}, {"--test", &test, 1, 1000000}, {"--seed", &seed, 0, UINT64_MAX}, {0}};
+    int status = arguments_read(&folder, numbers, usage, count, arguments);
+    if (status >= 0) return status;
     uint32_t problems = 0, facts = 0;
     struct problem problem;
     while (problem_find(&problem, problems)) problems++;
@@ -308,13 +281,9 @@ int main(int count, char **arguments)
     const struct ability abilities[] = {{"math", problems, math_write},
         {"code", LENGTH(functions) * CONSTANTS, code_write}, {"general", facts, general_write}};
     struct error e = {0};
-    int status = folder_make(folder, &e);
+    status = folder_make(folder, &e);
     for (uint32_t i = 0; status == 0 && i < LENGTH(abilities); i++) {
         status = ability_write(folder, &abilities[i], (uint32_t)train, (uint32_t)test, seed, &e);
     }
-    if (status != 0) {
-        say("demo-data: %s", e.text);
-        return 1;
-    }
-    return 0;
+    return program_end(status, usage, &e);
 }

@@ -52,9 +52,49 @@ void text_add_chat(struct text *to, const struct row *row)
     text_print(to, "]}\n");
 }
 
-bool number_read(uint64_t *number, const char *text, uint64_t most)
+static bool number_read(const struct number *n, const char *text)
 {
     char *end;
-    *number = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && !*end && *number <= most;
+    *n->value = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && *n->value >= n->least && *n->value <= n->most;
+}
+
+// The program's name, the second word of its usage. The caller frees.
+static char *name_of(const char *usage)
+{
+    const char *name = usage + strlen("usage: ");
+    return mem_string_n(name, strcspn(name, " "));
+}
+
+int arguments_read(const char **folder, const struct number *numbers, const char *usage, int count, char **arguments)
+{
+    *folder = NULL;
+    for (int i = 1; i < count; i++) {
+        const char *argument = arguments[i];
+        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        const struct number *n = numbers;
+        while (n->name && strcmp(n->name, argument) != 0) n++;
+        bool good = n->name ? i + 1 < count && number_read(n, arguments[++i]) : argument[0] != '-' && !*folder;
+        if (!good) {
+            char *name = name_of(usage);
+            say("%s: \"%s\" is no option, or its value is none; see %s --help", name, argument, name);
+            free(name);
+            return 2;
+        }
+        if (!n->name) *folder = argument;
+    }
+    if (*folder) return -1;
+    fputs(usage, stderr);
+    return 2;
+}
+
+int program_end(int status, const char *usage, const struct error *e)
+{
+    char *name = name_of(usage);
+    if (status) say("%s: %s", name, e->text);
+    free(name);
+    return status ? 1 : 0;
 }

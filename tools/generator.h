@@ -25,7 +25,15 @@ void text_fill(struct text *to, const char *template, const struct field *fields
 // than newlines are not escaped.
 void text_add_chat(struct text *to, const struct row *row);
 
-// Reads a whole number of at most `most`. False: it is none.
-bool number_read(uint64_t *number, const char *text, uint64_t most);
+// An option of a program, "--train", that a whole number follows.
+struct number {
+    const char *name;
+    uint64_t *value, least, most;
+};
+// Reads the options, which end with a NULL name, and the one folder that a program writes to. `usage` begins with "usage:
+// NAME ". -1 to go on, else the status to exit with: 0 after --help, 2 after a sentence about wrong usage.
+int arguments_read(const char **folder, const struct number *numbers, const char *usage, int count, char **arguments);
+// The exit status of a program whose work ended with `status`; when that is not 0 it says why.
+int program_end(int status, const char *usage, const struct error *e);
 
 #endif

@@ -278,63 +278,31 @@ static int ability_write(
     return status;
 }
 
-static void usage(FILE *to)
-{
-    fputs("usage: lab-data [--math ROWS] [--code ROWS] [--general ROWS] [--test ROWS] [--seed N] FOLDER\n"
-          "\n"
-          "Writes the abilities lab's rows, for each of math, code and general: ABILITY.jsonl to train on, "
-          "ABILITY_test.jsonl\n"
-          "to test with, ABILITY_pretrain.jsonl to pre-train on. No question stands in two places. The same numbers "
-          "give the same\n"
-          "files, on every machine; without any they are those of the lab: 2,048, 1,024 and 2,048 rows, 200 to test "
-          "with.\n"
-          "\n"
-          "example: build/lab-data runs/lab-data\n",
-        to);
-}
+static const char usage[] =
+    "usage: lab-data [--math ROWS] [--code ROWS] [--general ROWS] [--test ROWS] [--seed N] FOLDER\n"
+    "\n"
+    "Writes the abilities lab's rows, for each of math, code and general: ABILITY.jsonl to train on, "
+    "ABILITY_test.jsonl\n"
+    "to test with, ABILITY_pretrain.jsonl to pre-train on. No question stands in two places. The same numbers "
+    "give the same\n"
+    "files, on every machine; without any they are those of the lab: 2,048, 1,024 and 2,048 rows, 200 to test "
+    "with.\n"
+    "\n"
+    "example: build/lab-data runs/lab-data\n";
 
 int main(int count, char **arguments)
 {
     struct ability abilities[] = {
         {"math", math_write, 2048, 1536}, {"code", code_write, 1024, 1536}, {"general", general_write, 2048, 2048}};
     uint64_t test = 200, seed = 42;
-    const char *folder = NULL;
-    const struct {
-        const char *name;
-        uint64_t *value, most;
-    } options[] = {{"--math", &abilities[0].rows, 1000000}, {"--code", &abilities[1].rows, 1000000},
-        {"--general", &abilities[2].rows, 1000000}, {"--test", &test, 1000000}, {"--seed", &seed, UINT64_MAX}};
-    for (int i = 1; i < count; i++) {
-        if (strcmp(arguments[i], "--help") == 0 || strcmp(arguments[i], "-h") == 0) {
-            usage(stdout);
-            return 0;
-        }
-        uint32_t o = 0;
-        while (o < LENGTH(options) && strcmp(options[o].name, arguments[i]) != 0) o++;
-        bool good = arguments[i][0] != '-' && !folder;
-        if (o < LENGTH(options)) {
-            good = i + 1 < count && number_read(options[o].value, arguments[i + 1], options[o].most);
-            i++;
-        } else if (good) {
-            folder = arguments[i];
-        }
-        if (!good) {
-            say("lab-data: \"%s\" is no option, or its value is none; see lab-data --help",
-                arguments[o < LENGTH(options) ? i - 1 : i]);
-            return 2;
-        }
-    }
-    if (!folder) {
-        usage(stderr);
-        return 2;
-    }
+    const char *folder;
+    const struct number numbers[] = {{"--math", &abilities[0].rows, 0, 1000000}, {"--code", &abilities[1].rows, 0, 1000000},
+        {"--general", &abilities[2].rows, 0, 1000000}, {"--test", &test, 0, 1000000}, {"--seed", &seed, 0, UINT64_MAX}, {0}};
+    int status = arguments_read(&folder, numbers, usage, count, arguments);
+    if (status >= 0) return status;
     struct error e = {0};
-    int status = folder_make(folder, &e);
+    status = folder_make(folder, &e);
     for (uint32_t i = 0; status == 0 && i < LENGTH(abilities); i++)
         status = ability_write(folder, &abilities[i], test, seed, &e);
-    if (status != 0) {
-        say("lab-data: %s", e.text);
-        return 1;
-    }
-    return 0;
+    return program_end(status, usage, &e);
 }

@@ -3,24 +3,7 @@
 #
 # The abilities lab: its rows are those its results were made with, every reference is right when worked out again from
 # the question, nothing tested is trained; its configs plan what they say.
-set -euo pipefail
-build=$(cd "$1" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-check() { # a description, then a command that must succeed
-    local what=$1
-    shift
-    if ! "$@"; then
-        echo "failed: $what"
-        failed=1
-    fi
-}
-status() { # the exit status of a command, whatever it prints
-    local result=0
-    "$@" >/dev/null 2>&1 || result=$?
-    echo $result
-}
+. "$(dirname "$0")/tools.sh"
 
 data=$work/data
 "$build/lab-data" "$data"

@@ -3,24 +3,7 @@
 #
 # The tools that need no network: demo-data's files are those promised; every tool has a --help and refuses nonsense;
 # with-driver passes on exit status, output and arguments.
-set -euo pipefail
-build=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-check() { # a description, then a command that must succeed
-    local what=$1
-    shift
-    if ! "$@"; then
-        echo "failed: $what"
-        failed=1
-    fi
-}
-status() { # the exit status of a command, whatever it prints
-    local result=0
-    "$@" >/dev/null 2>&1 || result=$?
-    echo $result
-}
+. "$(dirname "$0")/tools.sh"
 
 "$build/demo-data" --train 120 --test 40 "$work/a"
 "$build/demo-data" --train 120 --test 40 "$work/b"
