@@ -25,7 +25,7 @@ static void test_pace(void)
     pace_step(&p, 300, 6); // a longer one is no slower
     CHECK(near(pace_left(&p, (struct pace_work){1000, 0}), 20));
     pace_step(&p, 100, 4);
-    CHECK(near(pace_left(&p, (struct pace_work){1000, 0}), 1000 * (0.81 * 2 + 0.9 * 6 + 4) / (0.81 * 100 + 0.9 * 300 + 100)));
+    CHECK(near(pace_left(&p, (struct pace_work){1000, 0}), 1000 * (0.97 * (0.97 * 2 + 6) + 4) / (0.97 * (0.97 * 100 + 300) + 100)));
     pace_eval(&p, 10, 3);
     CHECK(near(pace_left(&p, (struct pace_work){0, 30}), 30 * (0.5 + 3) / (5 + 10)));
     p = (struct pace){0};

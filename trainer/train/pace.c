@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define KEEP 0.9 // of what was measured, with each new step; evaluations, which are few and long, half
+#define KEEP 0.97 // of what was measured, with each new step; of evaluations, which are few and long, half
 
 static void measure(double *work, double *seconds, double keep, double new_work, double new_seconds)
 {
