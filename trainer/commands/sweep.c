@@ -46,7 +46,8 @@ static size_t failed_runs(const struct sweep *s, struct error *e)
     for (size_t i = 0; i < s->grid.count; i++)
         if (s->runs[i].state == SWEEP_FAILED && failed++ == 0) first = i;
     if (failed)
-        error_set(e, "%zu of %zu run%s failed; the first, %s: %s", failed, s->grid.count, plural(s->grid.count), s->grid.runs[first].name, s->runs[first].why);
+        error_set(e, "%zu of %zu run%s failed; the first, %s: %s", failed, s->grid.count, plural(s->grid.count),
+            s->grid.runs[first].name, s->runs[first].why);
     return failed;
 }
 
@@ -56,7 +57,8 @@ int command_sweep(const struct command *c, int argc, char **argv)
     struct option_list sets = {0}, axes = {0};
     bool json = false, list = false, resume = false;
     const struct option options[] = {{"list", OPTION_FLAG, &list, NULL, "only print the runs: state, name, what each sets"},
-        {"axis", OPTION_PAIRS, &axes, "KEY=V,V...", "an axis more, other values for one of the config, or some of its labels (--axis seed=1,2,3)"},
+        {"axis", OPTION_PAIRS, &axes, "KEY=V,V...",
+            "an axis more, other values for one of the config, or some of its labels (--axis seed=1,2,3)"},
         {"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of the base config's keys"},
         {"resume", OPTION_FLAG, &resume, NULL, "go on: what a sweep always does, accepted because train asks for it"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},

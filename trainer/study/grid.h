@@ -38,8 +38,8 @@ struct grid {
 };
 
 // From the object "sweep" (NULL: none), and axes of a command line, "KEY=V1,V2,..." (extra_count), which replace one of the
-// same name or come after the others; of an axis with variants they are labels and pick some, "method=dmt,sequential". 0, or -1 with the reason: no axis, an axis without values, a key that two axes set,
-// two runs of one name, too many runs.
+// same name or come after the others; of an axis with variants they are labels and pick some, "method=dmt,sequential". 0,
+// or -1 with the reason: no axis, an axis without values, a key that two axes set, two runs of one name, too many runs.
 int grid_make(struct grid *g, const struct cJSON *sweep, const char *const *extra, size_t extra_count, struct error *e);
 void grid_free(struct grid *g);
 

@@ -130,7 +130,8 @@ struct report {
 int report_read(struct report *r, const char *const *folders, size_t count, struct error *e);
 void report_free(struct report *r);
 
-// Reads one folder that holds a run (output_is_run) into *run, whose name, why and axes stay the caller's to set. Adds to the report's names.
+// Reads one folder that holds a run (output_is_run) into *run, whose name, why and axes stay the caller's to set. Adds to
+// the report's names.
 void report_run_read(struct report_run *run, struct report *r, const char *folder);
 void report_run_free(struct report_run *run);
 // The index of a name, which is added if it is new.

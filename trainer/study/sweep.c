@@ -111,7 +111,9 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
         other += run->finished && changes > 0;
     }
     say("%zu run%s, %zu of them finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
-    if (other) say("%zu finished run%s made with other eval, logging or saving keys stay%s as they are", other, plural(other), other == 1 ? "s" : "");
+    if (other)
+        say("%zu finished run%s made with other eval, logging or saving keys; what was made stays as it is", other,
+            other == 1 ? " was" : "s were");
     return 0;
 }
 

@@ -11,7 +11,8 @@
 //
 // A sweep goes on where it was broken off: a run that is done is left alone, one that was begun goes on from its newest
 // checkpoint or, without one, starts afresh. A run is done when it has left its mark (outcome.h), its log ends with the
-// step and the hash of that mark, and its model is there; nothing else is believed. "seconds" is what the steps took, "loss" that of the last one.
+// step and the hash of that mark, and its model is there; nothing else is believed. "seconds" is what the steps took, "loss"
+// that of the last one.
 #ifndef PUMICE_SWEEP_H
 #define PUMICE_SWEEP_H
 
@@ -53,8 +54,8 @@ int sweep_open(struct sweep *s, const char *path, const char *const *sets, size_
     size_t axis_count, struct error *e);
 void sweep_close(struct sweep *s);
 
-// Checks every run (run_check, that those begun are the same as today's, and that none is lost), then makes those that are not done, one after
-// the other in the grid's order; results are written after each. Progress goes to stderr. A run that fails is named and
+// Checks every run (run_check, that those begun are the same as today's, and that none is lost), then makes those that are
+// not done, one after the other in the grid's order; results are written after each. Progress goes to stderr. A run that fails is named and
 // the others go on. *interrupted: by ctrl-C, after a checkpoint. 0, or -1 with the reason when nothing was trained or the
 // sweep cannot go on; failed runs are no such reason.
 int sweep_train(struct sweep *s, struct workshop *w, bool *interrupted, struct error *e);

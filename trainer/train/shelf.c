@@ -90,7 +90,8 @@ static int load(struct entry *entry, const struct wish *w, struct error *e)
     if (ability_make(ability, &entry->rows.source, w->bundle, &a, e)) return error_prefix(e, "eval %s: ", o.name);
     entry->scored = true;
     if (ability->skipped)
-        say("eval %s: %zu row%s cannot be scored (%s)", o.name, ability->skipped, plural(ability->skipped), ability->problem ? ability->problem : "");
+        say("eval %s: %zu row%s cannot be scored (%s)", o.name, ability->skipped, plural(ability->skipped),
+            ability->problem ? ability->problem : "");
     return 0;
 }
 
