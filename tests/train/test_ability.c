@@ -187,6 +187,9 @@ static void test_candidates(void)
         {ROW("a?", "C", TWO), 0, 0, false, "its answer is C, but it has only 2 choices"},
         {ROW("a?", "7", ", \"choices\": [\"5\", \"6\"]"), 3, 2, false, NULL}, // numbers among numbers are texts
         {ROW("a?", "1", ", \"choices\": [\"1\", \"0\"]"), 2, 0, true, NULL},
+        {ROW("a?", "1", ", \"choices\": [\"0\", \"2\"]"), 3, 2, false, NULL},
+        {ROW("a?", "x", ", \"answer\": 1, \"choices\": [\"0\", \"2\"]"), 2, 1, true, NULL},
+        {ROW("a?", "B", ", \"choices\": [\"A\", \"C\"]"), 3, 2, false, NULL},
         {ROW("a?", "2.5", TWO), 3, 2, false, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

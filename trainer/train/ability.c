@@ -90,30 +90,38 @@ static bool is_place(long *place, const char *text)
     return end != text && !*end;
 }
 
-// The choice that a text names, by its own text or by its place; -1: none.
-static int find_named(const struct row *row, const char *text)
+// Whether a choice is written as a place itself, so that a text of that kind may be just another text.
+static bool choices_are_places(const struct row *row)
 {
     long place;
-    int right = find_choice(row, text);
-    if (right < 0 && text && is_place(&place, text) && place >= 0 && (size_t)place < row->choice_count) right = (int)place;
-    return right;
+    for (size_t k = 0; k < row->choice_count; k++)
+        if (is_place(&place, row->choices[k])) return true;
+    return false;
 }
 
-// Which of the choices the row says is right, or -1.
+// The choice that a text names by its place; -1: none.
+static int find_place(const struct row *row, const char *text)
+{
+    long place;
+    return text && is_place(&place, text) && place >= 0 && (size_t)place < row->choice_count ? (int)place : -1;
+}
+
+// Which of the choices the row says is right, or -1. An "answer" may be a place among numbers too; a turn is what is
+// written in it.
 static int find_right(const struct row *row, const char *turn)
 {
-    int right = find_named(row, row->answer);
-    return right >= 0 ? right : row->answer ? find_choice(row, turn) : find_named(row, turn);
+    int right = find_choice(row, row->answer);
+    if (right < 0) right = find_place(row, row->answer);
+    if (right < 0) right = find_choice(row, turn);
+    if (right < 0 && !row->answer && !choices_are_places(row)) right = find_place(row, turn);
+    return right;
 }
 
 // A place that is none of the row's, among choices that are no places themselves.
 static bool is_beyond(const struct row *row, const char *text)
 {
     long place;
-    if (!text || !is_place(&place, text)) return false;
-    for (size_t k = 0; k < row->choice_count; k++)
-        if (is_place(&place, row->choices[k])) return false;
-    return true;
+    return text && is_place(&place, text) && !choices_are_places(row);
 }
 
 // The texts to choose from become items: the row's messages before its last assistant turn, and each as that turn.

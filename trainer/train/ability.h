@@ -18,10 +18,10 @@
 // choice does with letters: a bare letter is the token with the highest logit of all, so the highest of the letters too.
 //
 // The reference is the row's "answer", else its last assistant turn. For choice and rank it is the text of a choice, or its
-// place, a letter (A: the first) or a number (0: the first); an answer that is none of these leaves it to the turn. Where
-// neither is a choice the reference is a further candidate in rank, but not a place beyond the choices, which is a slip,
-// unless choices are letters or numbers too; without any, the first choice is the right one in rank. Of candidates that
-// are equally good the first one wins.
+// place, a letter (A: the first) or a number (0: the first); a turn is no place where choices are letters or numbers too.
+// An answer that is none of these leaves it to the turn's text. Where neither is a choice the reference is a further
+// candidate in rank, but not a place beyond the choices, which is a slip, unless choices are letters or numbers too;
+// without any, the first choice is the right one in rank. Of candidates that are equally good the first one wins.
 //
 // Chance: the expected score of answers at random. choice and rank: the mean over rows of 1 / candidates; true_false 1/2;
 // of open answers 0.
