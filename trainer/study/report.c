@@ -341,6 +341,7 @@ static void make_groups(struct report *r)
     find_copies(r, kinds);
     for (size_t i = 0; i < r->run_count; i++) {
         struct report_run *run = &r->runs[i];
+        if (run->copy_of != REPORT_NONE) continue;
         axes[i] = axes_text(run);
         for (size_t k = 0; k < i && run->group == REPORT_NONE; k++)
             if (same(kinds[i], kinds[k]) || same(axes[i], axes[k])) run->group = r->runs[k].group;
@@ -349,11 +350,13 @@ static void make_groups(struct report *r)
             new_group(r, run);
         }
         struct report_group *g = &r->groups[run->group];
-        if (run->copy_of != REPORT_NONE) continue;
         g->runs = mem_resize(g->runs, (g->run_count + 1) * sizeof *g->runs);
         g->runs[g->run_count++] = i;
     }
     for (size_t i = 0; i < r->run_count; i++) {
+        const struct report_run *original = &r->runs[i];
+        while (original->copy_of != REPORT_NONE) original = &r->runs[original->copy_of];
+        r->runs[i].group = original->group; // its own group would be without runs
         free(kinds[i]);
         free(axes[i]);
     }
