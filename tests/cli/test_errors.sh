@@ -37,6 +37,11 @@ says "strict stops at it" 1 "one.jsonl:13" "$pumice" plan tiny.json --set source
 says "too long rows" 1 "max_length" "$pumice" plan tiny.json --set max_length=8
 says "a replay of less than a row" 0 "stage general: nothing of math is drawn: 0.05 of its 12 rows is less than one row" "$pumice" plan tiny.json \
     --set dmt_k=0.05 --json
+for few in '1:mix_rows, 2, leaves no row for it' '{"share":0.4}:0.4 of mix_rows, 2, is less than one row'; do
+    says "few rows: $few" 0 "stage a: nothing of general is drawn: ${few##*:}" "$pumice" plan tiny.json --set \
+        "stages=[{\"name\":\"a\",\"mix\":{\"math\":1,\"code\":1,\"general\":${few%:*}},\"mix_rows\":2}]" \
+        strategy=null specialized=null general=null dmt_k=null
+done
 says "nothing is said of a replay" 0 "general" "$pumice" plan tiny.json
 check "that is one" test ! -s err
 says "more rows than there are" 1 "12" "$pumice" plan tiny.json --set \

@@ -344,6 +344,15 @@ static void test_tokens(void)
         config_free(&each);
         free(text);
     }
+    // Of the stage asked for, in all its epochs: in one of forty the two longest rows meet.
+    struct config two = config_of("\"train_batch_size\": 2, \"num_train_epochs\": 40, \"stages\": [{\"name\": \"a\", \"mix\": {\"code\": 1}}, "
+                                  "{\"name\": \"b\", \"mix\": {\"math\": 1}}]");
+    struct stages both = stages_of(&two, (const uint32_t[]){5, 1, 0});
+    static const struct conversation huge = {.tokens = 900};
+    CHECK(stages_largest_step(&both, 0, (const struct conversation *const[]){NULL, &huge, NULL}) == 900);
+    CHECK(stages_largest_step(&both, 1, (const struct conversation *const[]){rows, &huge, NULL}) == 54);
+    stages_free(&both);
+    config_free(&two);
 }
 
 static char *read_all(const char *path)

@@ -146,9 +146,16 @@ void stages_say_empty(const struct stages *s, const struct config *c)
         for (size_t i = 0; i < s->stages[k].share_count; i++) {
             const struct stage_share *share = &s->stages[k].shares[i];
             const struct config_mix *mix = &c->stages[k].mix[i];
-            if (share->rows || mix->amount != AMOUNT_FRACTION || !(mix->value > 0)) continue;
-            say("stage %s: nothing of %s is drawn: %g of its %" PRIu32 " row%s is less than one row", s->stages[k].name, share->name,
-                mix->value, share->available, plural(share->available));
+            uint64_t mix_rows = c->stages[k].settings.mix_rows;
+            if (share->rows || !(mix->value > 0)) continue;
+            char *why = mix->amount == AMOUNT_SHARE
+                            ? mem_format("%g of mix_rows, %" PRIu64 ", is less than one row", mix->value, mix_rows)
+                        : mix->amount == AMOUNT_FRACTION && !draw_fraction(share->available, mix->value)
+                            ? mem_format("%g of its %" PRIu32 " row%s is less than one row", mix->value, share->available,
+                                  plural(share->available))
+                            : mem_format("mix_rows, %" PRIu64 ", leaves no row for it", mix_rows);
+            say("stage %s: nothing of %s is drawn: %s", s->stages[k].name, share->name, why);
+            free(why);
         }
 }
 

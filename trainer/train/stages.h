@@ -63,8 +63,8 @@ struct stages {
 int stages_make(struct stages *s, const struct config *c, const uint32_t *available, struct error *e);
 void stages_free(struct stages *s);
 
-// Says on stderr of which sources a stage asks for a fraction that is less than one row, as small files and a small dmt_k
-// make it: nothing of them is trained.
+// Says on stderr of which sources a stage draws nothing though it asks for some, and why: small files and a small dmt_k make
+// it less than one row, or mix_rows are too few.
 void stages_say_empty(const struct stages *s, const struct config *c);
 
 // Adds up the tokens of one stage's shares. rows (sources of the config): each source's conversations, (available) of
