@@ -58,7 +58,7 @@ says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
 "$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 400 \
     --temperature 1 --max-new-tokens 6 --alone --batch 1 >/dev/null 2>broken.err &
 pid=$!
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 120); do
     sleep 0.5
     if [ "$(wc -l 2>/dev/null <broken/recall.jsonl)" -gt 1 ]; then break; fi
 done
