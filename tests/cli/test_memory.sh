@@ -55,7 +55,7 @@ echo '{"key": 3}' >>stopped/recall.jsonl
 says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
 
 # ctrl-C: said at once, nothing half written, and the same command goes on.
-"$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 400 \
+"$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 100 \
     --temperature 1 --max-new-tokens 6 --alone --batch 1 >/dev/null 2>broken.err &
 pid=$!
 for _ in $(seq 120); do
