@@ -16,12 +16,8 @@
 #extension GL_KHR_shader_subgroup_basic : require
 #include "lang.glsl"
 #include "half.glsl"
+#include "matmul.glsl"
 
-layout(constant_id = 2) const uint LAYOUT = LAYOUT_NT;
-layout(constant_id = 3) const uint LIVE_M = LIVE_NONE;
-layout(constant_id = 4) const uint LIVE_K = LIVE_NONE;
-layout(constant_id = 5) const uint ADD = ADD_NONE;
-layout(constant_id = 6) const uint EPILOGUE = EPILOGUE_NONE;
 // The device's matrix shape, multiples of 8; subgroups and fragments of a tile; fragments of k in one step.
 layout(constant_id = 7) const uint M = 16;
 layout(constant_id = 8) const uint N = 16;
@@ -37,9 +33,6 @@ layout(constant_id = 16) const uint TURN = 0;
 #define CUT_N ((CUT & 2u) != 0u)
 #define BAND 8u // tiles of C are worked on in bands of so many rows of tiles, so that caches keep what neighbours read
 
-layout(push_constant) uniform Push {
-    matmul_args args;
-};
 // Operands in words of 16 bytes: eight elements of bf16, or four of f32.
 layout(binding = 1, std430) readonly buffer A_words {
     uvec4 a_words[];
@@ -47,19 +40,17 @@ layout(binding = 1, std430) readonly buffer A_words {
 layout(binding = 2, std430) readonly buffer B_words {
     uvec4 b_words[];
 };
-TENSOR(3, c)
-TENSOR_IN(4, e)
 
 // Of an operand's tile in memory: does k walk its rows (else it runs along them), and is it turned; rows; groups of eight
-// elements in a row; all groups; how many a lane copies (of turned ones pairs, from two rows); words of a group. Of the tile
+// elements in a row; all groups; how many a lane copies, of turned ones pairs from two rows; words of a group. Of the tile
 // in workgroup memory: groups from row to row, one more than a row has, for the banks' sake.
 const bool A_BY_K = LAYOUT == LAYOUT_TN, B_BY_K = LAYOUT != LAYOUT_NT;
 const bool A_TURNED = A_BY_K && TURN != 0, B_TURNED = B_BY_K && TURN != 0;
 const uint TILE_M = M * FRAGS_M * WAVES_M, TILE_N = N * FRAGS_N * WAVES_N, TILE_K = K * STEPS;
 const uint A_ROWS = A_BY_K ? TILE_K : TILE_M, A_WIDE = (A_BY_K ? TILE_M : TILE_K) / 8, A_ALL = A_ROWS * A_WIDE;
 const uint B_ROWS = B_BY_K ? TILE_K : TILE_N, B_WIDE = (B_BY_K ? TILE_N : TILE_K) / 8, B_ALL = B_ROWS * B_WIDE;
-const uint A_PAIR = A_TURNED ? 2 : 1, A_COPIES = A_PAIR * ((A_ALL / A_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x);
-const uint B_PAIR = B_TURNED ? 2 : 1, B_COPIES = B_PAIR * ((B_ALL / B_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x);
+const uint A_PAIR = A_TURNED ? 2 : 1, A_COPIES = (A_ALL / A_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
+const uint B_PAIR = B_TURNED ? 2 : 1, B_COPIES = (B_ALL / B_PAIR + gl_WorkGroupSize.x - 1) / gl_WorkGroupSize.x;
 const uint A_STRIDE = (A_TURNED ? TILE_K / 8 : A_WIDE) + 1, B_STRIDE = (B_TURNED ? TILE_K / 8 : B_WIDE) + 1;
 const uint A_WORDS = (STORE & 2u) != 0u ? 1 : 2, B_WORDS = (STORE & 4u) != 0u ? 1 : 2;
 const bool A_ACROSS = A_BY_K && !A_TURNED, B_ACROSS = B_BY_K && !B_TURNED; // k walks the rows in workgroup memory too
@@ -71,67 +62,68 @@ const uint C_STRIDE = N / 4 + 1, C = WAVES_M * WAVES_N * M * C_STRIDE;
 shared uvec4 tiles[AB > C ? AB : C];
 
 uint live_k;                           // terms of a sum
-uint a_from[A_COPIES], b_from[B_COPIES]; // what each copied group adds to its operand's index, k aside, in groups
-uvec4 a_next[A_COPIES * A_WORDS], b_next[B_COPIES * B_WORDS];
+uint a_from[A_COPIES], b_from[B_COPIES]; // where each copied group lies in its operand at k = 0, of a pair the first, in groups
+uvec4 a_next[A_COPIES * A_PAIR * A_WORDS], b_next[B_COPIES * B_PAIR * B_WORDS];
 // Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M, j below FRAGS_N.
 #define SUMS coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 #define EACH_N(DO, i) DO(i, 0) DO(i, 1) DO(i, 2) DO(i, 3)
 SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13, sum20, sum21, sum22, sum23, sum30, sum31, sum32, sum33;
 
 // Row and group, within the tile, of this lane's copy s. Lanes follow each other along rows; of turned pairs four do, then
-// they go on to the next two rows, whose words lie side by side in workgroup memory.
+// they go on to the next two rows, whose words lie side by side in workgroup memory. Where lanes and rows divide evenly, copies
+// differ by what the compiler knows.
 uvec2 place_of(bool turned, uint s, uint rows, uint wide)
 {
+    if (!turned && GROUP % wide == 0) return uvec2(LANE / wide + s * (GROUP / wide), LANE % wide);
     if (!turned) return uvec2((LANE + s * GROUP) / wide, (LANE + s * GROUP) % wide);
-    uint q = LANE + s / 2 * GROUP, run = wide % 4 == 0 ? 4 : 1, pairs = q / run;
-    return uvec2(pairs % (rows / 2) * 2 + s % 2, pairs / (rows / 2) * run + q % run);
+    uint run = wide % 4 == 0 ? 4 : 1, deep = run * rows / 2, q = LANE + s * GROUP, beyond = 0;
+    if (GROUP % deep == 0) q = LANE, beyond = s * (GROUP / deep);
+    return uvec2(q / run % (rows / 2) * 2, (q / deep + beyond) * run + q % run);
 }
 
-// Where its terms begin, by k a row, else a group; k0 is the tile's first term.
-uint k_of(bool by_k, uvec2 at, uint k0)
-{
-    return by_k ? k0 + at.x : k0 / 8 + at.y;
-}
-
-// Beyond the last term the last one is read again: against zeros, or to be taken out below.
-uint k_clamped(bool by_k, uint k)
-{
-    return CUT_K ? min(k, by_k ? live_k - 1 : (live_k - 1) / 8) : k;
-}
-
+// Of the group at `at`, in its operand: where it lies at k = 0, and how far it moves to k0. With `tail` terms beyond the last
+// one are taken from where that lies: against zeros, or to be taken out below.
 uint from(bool by_k, uvec2 at, uint first, uint count, uint offset, uint ld)
 {
-    return by_k ? offset / 8 + min(first / 8 + at.y, (count - 1) / 8) : (offset + min(first + at.x, count - 1) * ld) / 8;
+    return by_k ? offset / 8 + at.x * (ld / 8) + min(first / 8 + at.y, (count - 1) / 8)
+                : (offset + min(first + at.x, count - 1) * ld) / 8 + at.y;
+}
+
+uint moved(bool by_k, uvec2 at, uint k0, uint ld, bool tail)
+{
+    if (by_k) return (tail ? min(k0 + at.x, live_k - 1) - at.x : k0) * (ld / 8);
+    return tail ? min(k0 / 8 + at.y, (live_k - 1) / 8) - at.y : k0 / 8;
 }
 
 // Is copy s of this lane one of the tile? Where lanes and groups divide evenly the compiler knows.
 bool copies(uint s, uint pair, uint all)
 {
-    return (s / pair + 1) * GROUP * pair <= all || (LANE + s / pair * GROUP) * pair < all;
+    return (s + 1) * GROUP * pair <= all || (LANE + s * GROUP) * pair < all;
 }
 
-void fetch(uint k0)
+void fetch(uint k0, bool tail)
 {
     [[unroll]] for (uint s = 0; s < A_COPIES; s++)
-        if (copies(s, A_PAIR, A_ALL)) {
-            uint k = k_clamped(A_BY_K, k_of(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), k0));
-            uint at = A_WORDS * (a_from[s] + (A_BY_K ? k * (args.lda / 8) : k));
-            [[unroll]] for (uint w = 0; w < A_WORDS; w++) a_next[s * A_WORDS + w] = a_words[at + w];
-        }
+        if (copies(s, A_PAIR, A_ALL))
+            [[unroll]] for (uint p = 0; p < A_PAIR; p++) {
+                uvec2 place = place_of(A_TURNED, s, A_ROWS, A_WIDE);
+                uint at = A_WORDS * (a_from[s] + moved(A_BY_K, place, k0 + p, args.lda, tail));
+                [[unroll]] for (uint w = 0; w < A_WORDS; w++) a_next[(s * A_PAIR + p) * A_WORDS + w] = a_words[at + w];
+            }
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
-        if (copies(s, B_PAIR, B_ALL)) {
-            uint k = k_clamped(B_BY_K, k_of(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), k0));
-            uint at = B_WORDS * (b_from[s] + (B_BY_K ? k * (args.ldb / 8) : k));
-            [[unroll]] for (uint w = 0; w < B_WORDS; w++) b_next[s * B_WORDS + w] = b_words[at + w];
-        }
+        if (copies(s, B_PAIR, B_ALL))
+            [[unroll]] for (uint p = 0; p < B_PAIR; p++) {
+                uvec2 place = place_of(B_TURNED, s, B_ROWS, B_WIDE);
+                uint at = B_WORDS * (b_from[s] + moved(B_BY_K, place, k0 + p, args.ldb, tail));
+                [[unroll]] for (uint w = 0; w < B_WORDS; w++) b_next[(s * B_PAIR + p) * B_WORDS + w] = b_words[at + w];
+            }
 }
 
 // Takes out what lies at or beyond the last term (padding may hold anything; it is selected away).
-uvec4 cut(bool by_k, uvec4 v, uint k)
+uvec4 cut(bool by_k, uvec4 v, uvec2 at, uint k0)
 {
-    if (!CUT_K) return v;
-    if (by_k) return k < live_k ? v : uvec4(0);
-    uvec4 element = 8 * k + uvec4(0, 2, 4, 6);
+    if (by_k) return k0 + at.x < live_k ? v : uvec4(0);
+    uvec4 element = k0 + 8 * at.y + uvec4(0, 2, 4, 6);
     v &= mix(uvec4(0xffffu), uvec4(~0u), lessThan(element + 1, uvec4(live_k)));
     return mix(uvec4(0), v, lessThan(element, uvec4(live_k)));
 }
@@ -146,32 +138,32 @@ void turn(uint tile, uint stride, uvec2 at, uvec4 even, uvec4 odd)
     }
 }
 
-uvec4 a_half(uint s, uvec2 at, uint k0)
+uvec4 a_half(uint i, uvec2 at, uint k0, bool tail)
 {
-    uvec4 v = half_of(a_next[s * A_WORDS], a_next[s * A_WORDS + A_WORDS - 1], A_WORDS == 1);
-    return cut(A_BY_K, v, k_of(A_BY_K, at, k0));
+    uvec4 v = half_of(a_next[i * A_WORDS], a_next[i * A_WORDS + A_WORDS - 1], A_WORDS == 1);
+    return tail ? cut(A_BY_K, v, at, k0) : v;
 }
 
-uvec4 b_half(uint s, uvec2 at, uint k0)
+uvec4 b_half(uint i, uvec2 at, uint k0, bool tail)
 {
-    uvec4 v = half_of(b_next[s * B_WORDS], b_next[s * B_WORDS + B_WORDS - 1], B_WORDS == 1);
-    return B_BY_K ? v : cut(false, v, k_of(false, at, k0)); // by k, A's zeros are enough
+    uvec4 v = half_of(b_next[i * B_WORDS], b_next[i * B_WORDS + B_WORDS - 1], B_WORDS == 1);
+    return tail && !B_BY_K ? cut(false, v, at, k0) : v; // by k, A's zeros are enough
 }
 
-void place(uint k0)
+void place(uint k0, bool tail)
 {
-    [[unroll]] for (uint s = 0; s < A_COPIES; s += A_PAIR)
+    [[unroll]] for (uint s = 0; s < A_COPIES; s++)
         if (copies(s, A_PAIR, A_ALL)) {
             uvec2 at = place_of(A_TURNED, s, A_ROWS, A_WIDE);
-            uvec4 v = a_half(s, at, k0);
-            if (A_TURNED) turn(0, A_STRIDE, at, v, a_half(s + A_PAIR - 1, at + uvec2(1, 0), k0));
+            uvec4 v = a_half(s * A_PAIR, at, k0, tail);
+            if (A_TURNED) turn(0, A_STRIDE, at, v, a_half(s * A_PAIR + A_PAIR - 1, at + uvec2(1, 0), k0, tail));
             else tiles[at.x * A_STRIDE + at.y] = v;
         }
-    [[unroll]] for (uint s = 0; s < B_COPIES; s += B_PAIR)
+    [[unroll]] for (uint s = 0; s < B_COPIES; s++)
         if (copies(s, B_PAIR, B_ALL)) {
             uvec2 at = place_of(B_TURNED, s, B_ROWS, B_WIDE);
-            uvec4 v = b_half(s, at, k0);
-            if (B_TURNED) turn(B_TILE, B_STRIDE, at, v, b_half(s + B_PAIR - 1, at + uvec2(1, 0), k0));
+            uvec4 v = b_half(s * B_PAIR, at, k0, tail);
+            if (B_TURNED) turn(B_TILE, B_STRIDE, at, v, b_half(s * B_PAIR + B_PAIR - 1, at + uvec2(1, 0), k0, tail));
             else tiles[B_TILE + at.x * B_STRIDE + at.y] = v;
         }
 }
@@ -195,23 +187,18 @@ void multiply(uint wave_m, uint wave_n)
     }
 }
 
-void finish(uint m, uint column4, vec4 sum)
-{
-    sum *= args.scale;
-    uint at = (args.offset_c + m * args.ldc) / 4 + column4;
-    if (EPILOGUE == EPILOGUE_RESIDUAL) sum += LOAD4(e, 4, (args.offset_e + m * args.lde) / 4 + column4);
-    if (EPILOGUE == EPILOGUE_BIAS) sum += LOAD4(e, 4, args.offset_e / 4 + column4);
-    if (ADD == ADD_ALWAYS || (ADD == ADD_UNLESS_FIRST && live.first == 0)) sum += LOAD4(c, 3, at);
-    if (CUT_N) STORE4_CUT(c, 3, at, sum, 4 * column4, args.n);
-    else STORE4(c, 3, at, sum);
-}
-
 void deliver(uint m, uint n4, uint rows, uint home)
 {
     for (uint g = gl_SubgroupInvocationID; g < M * N / 4; g += gl_SubgroupSize) {
         uint y = g / (N / 4), x = g % (N / 4);
-        if (m + y < rows && 4 * (n4 + x) < args.n) finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]));
+        if (m + y < rows && 4 * (n4 + x) < args.n) finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]), CUT_N);
     }
+}
+
+// Is there a step at k with all its terms?
+bool whole(uint k)
+{
+    return CUT_K ? k + TILE_K <= live_k : k < live_k;
 }
 
 void main()
@@ -230,13 +217,21 @@ void main()
     sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
     sum20 = sum21 = sum22 = sum23 = sum30 = sum31 = sum32 = sum33 = SUMS(0.0);
     uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
-    if (live_k > 0) fetch(0);
-    for (uint k = 0; k < live_k; k += TILE_K) {
-        place(k);
+    uint k = 0;
+    if (whole(0)) fetch(0, false);
+    for (; whole(k); k += TILE_K) {
+        place(k, false);
         barrier(); // the tiles are there
-        if (k + TILE_K < live_k) fetch(k + TILE_K);
+        if (whole(k + TILE_K)) fetch(k + TILE_K, false);
         multiply(wave_m, wave_n);
         barrier(); // and read by all
+    }
+    [[dont_unroll]] for (; CUT_K && k < live_k; k += TILE_K) { // at most once
+        fetch(k, true);
+        place(k, true);
+        barrier();
+        multiply(wave_m, wave_n);
+        barrier();
     }
     uint home = gl_SubgroupID * M * C_STRIDE;
 #define DELIVER(i, j)                                                                                                  \

@@ -79,7 +79,7 @@ uint advance(uint k0, uint k4, uint r, uint ld, bool turn, bool tail)
         else held[i][r] = floatBitsToUint(name##_f32[v]);                                                              \
     }
 
-void fetch_tiles(uint k0, bool tail)
+void fetch(uint k0, bool tail)
 {
     [[unroll]] for (uint i = 0; i < HELD; i++) {
         uint u = LANE + i * GROUP;
@@ -91,12 +91,6 @@ void fetch_tiles(uint k0, bool tail)
             FETCH(b, 2, args.ldb, TURN_B)
         }
     }
-}
-
-void fetch(uint k0)
-{
-    if (CUT_K && k0 + BK > k_end) fetch_tiles(k0, true);
-    else fetch_tiles(k0, false);
 }
 
 #define PUT(tile, row_size, b, turn)                                                                                   \
@@ -111,7 +105,7 @@ void fetch(uint k0)
         [[unroll]] for (uint r = 0; r < 4; r++) tile[(4 * at.x + r) * row_size + at.y] = x[r];                         \
     }
 
-void put_tiles(uint k0, bool tail)
+void put(uint k0, bool tail)
 {
     [[unroll]] for (uint i = 0; i < HELD; i++) {
         uint u = LANE + i * GROUP;
@@ -123,12 +117,6 @@ void put_tiles(uint k0, bool tail)
             PUT(tile_b, ROW_B, 2, TURN_B)
         }
     }
-}
-
-void put(uint k0)
-{
-    if (CUT_K && k0 + BK > k_end) put_tiles(k0, true);
-    else put_tiles(k0, false);
 }
 
 // Eight lanes side by side, then downwards: a subgroup of 32 reads four vec4s of A and eight of B, without a conflict.
@@ -153,6 +141,12 @@ void multiply()
     }
 }
 
+// Is there a step at k with all its terms?
+bool whole(uint k)
+{
+    return CUT_K ? k + BK <= k_end : k < k_end;
+}
+
 void main()
 {
     uint tiles_m = (args.m + BM - 1) / BM, tiles = tiles_m * ((args.n + BN - 1) / BN);
@@ -173,12 +167,20 @@ void main()
     }
     for (uint i = 0; i < TM; i++)
         for (uint j = 0; j < TN / 4; j++) sums[i][j] = vec4(0);
-    if (k_first < k_end) fetch(k_first);
-    for (uint k = k_first; k < k_end; k += BK) {
+    uint k = k_first;
+    if (whole(k)) fetch(k, false);
+    for (; whole(k); k += BK) {
         barrier(); // all lanes have read the step before
-        put(k);
+        put(k, false);
         barrier();
-        if (k + BK < k_end) fetch(k + BK);
+        if (whole(k + BK)) fetch(k + BK, false);
+        multiply();
+    }
+    [[dont_unroll]] for (; CUT_K && k < k_end; k += BK) { // at most once
+        fetch(k, true);
+        barrier();
+        put(k, true);
+        barrier();
         multiply();
     }
 

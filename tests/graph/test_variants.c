@@ -116,15 +116,21 @@ static void test_matrix_units(void)
             int count = coopmat_variants(&limits, &shape, v);
             CHECK((count > 0) == (shape.m > 8 && shape.n > 8));
             CHECK((strcmp(matmul_choose(&limits, &shape).kernel, "matmul_coopmat_fp16") == 0) == (count > 0));
+            int wide = 0;
             for (int i = 0; i < count; i++) {
                 const uint32_t *c = v[i].constants;
-                CHECK(v[i].subgroup == units[u].lanes && v[i].group == units[u].lanes * c[3] * c[4] && v[i].group <= 1024);
+                bool twice = strstr(v[i].name, " by 64"); // where the unit needs 32
+                CHECK(!twice || (units[u].lanes == 32 && c[0] * c[1] / 64 == 4));
+                CHECK(v[i].subgroup == (twice ? 64 : units[u].lanes));
+                CHECK(v[i].group == v[i].subgroup * c[3] * c[4] && v[i].group <= 1024);
+                wide += twice;
                 uint64_t tiles_m = (shape.m + c[0] * c[3] * c[5] - 1) / (c[0] * c[3] * c[5]);
                 uint64_t tiles_n = (shape.n + c[1] * c[4] * c[6] - 1) / (c[1] * c[4] * c[6]);
                 CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles_m * tiles_n);
                 CHECK(((c[8] & 1) != 0) == (shape.k % (c[2] * c[7]) != 0));
                 for (int j = 0; j < i; j++) CHECK(strcmp(v[i].name, v[j].name) != 0); // the table would drop one of them
             }
+            CHECK((wide > 0) == (count > 0 && units[u].lanes == 32));
         }
         info.matrices[3].k = 16;
         CHECK(products_best(&info) == PRODUCTS_BF16);

@@ -58,18 +58,23 @@ const char *products_name(enum products products)
 }
 
 // Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane, or 128 of 32
-// lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers have 128 registers,
-// and operands in f32, twice as many registers in flight, leave no room for some rows there (no row spills a vector
-// register on any device that we can compile for).
+// lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers
+// have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (no row spills
+// a vector register on any device that we can compile for). Where a device that needs 32 lanes can have 64, these go first: a
+// fragment then takes half of a lane's registers, and copying half of its instructions.
 static const struct row {
     uint32_t waves_m, waves_n, frags_m, frags_n, steps;
     uint32_t least_lanes, most_lanes; // of a subgroup
     bool bf16;                        // only for operands stored as bf16
 } rows[] = {
-    {4, 2, 4, 4, 2, 32, 128, false},
-    {4, 2, 2, 4, 2, 32, 128, false},
-    {2, 2, 2, 4, 2, 32, 128, false},
-    {2, 2, 2, 2, 2, 32, 128, false},
+    {4, 2, 4, 4, 2, 64, 128, false},
+    {2, 2, 4, 4, 2, 64, 128, false},
+    {2, 2, 2, 4, 2, 64, 128, false},
+    {2, 2, 2, 2, 2, 64, 128, false},
+    {4, 2, 4, 4, 2, 32, 32, false},
+    {4, 2, 2, 4, 2, 32, 32, false},
+    {2, 2, 2, 4, 2, 32, 32, false},
+    {2, 2, 2, 2, 2, 32, 32, false},
     {8, 4, 2, 2, 2, 16, 31, true},
     {8, 4, 2, 2, 1, 1, 31, false},
     {4, 4, 2, 2, 1, 1, 31, false},
@@ -105,8 +110,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
 {
     const struct gpu_info *info = limits->info;
     const struct gpu_matrix *x = matrix_of(info, s->products);
-    uint32_t lanes = x ? lanes_of(info, x) : 0;
-    if (!lanes || s->m < x->m || s->n < x->n) return 0;
+    uint32_t least = x ? lanes_of(info, x) : 0;
+    if (!least || s->m < x->m || s->n < x->n) return 0;
     double costs[COOPMAT_VARIANTS];
     int count = 0;
     for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
@@ -115,6 +120,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         // to it the other way, for devices that have loads for it.
         bool turn = s->layout != LAYOUT_NT && i % 2 == 0;
         if ((s->layout == LAYOUT_NT && i % 2) || (r->bf16 && !(s->a_bf16 && s->b_bf16))) continue;
+        bool twice = least == 32 && r->least_lanes == 64 && info->subgroup_control && info->subgroup_max >= 64;
+        uint32_t lanes = twice ? 64 : least;
         if (lanes < r->least_lanes || lanes > r->most_lanes) continue;
         uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
         uint32_t group = lanes * r->waves_m * r->waves_n;
@@ -126,8 +133,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
             .constants = {x->m, x->n, x->k, r->waves_m, r->waves_n, r->frags_m, r->frags_n, r->steps,
                 (s->k % k != 0) | (s->n % 4 != 0) << 1, turn},
             .split = 1};
-        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s", products_name(s->products), (unsigned)m, (unsigned)n,
-            (unsigned)k, turn || s->layout == LAYOUT_NT ? "" : " across");
+        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
+            (unsigned)k, twice ? " by 64" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
         uint64_t groups = divide_up(s->m, m) * divide_up(s->n, n), y = divide_up(groups, limits->max_groups);
         v.groups_y = (uint32_t)y;
         v.groups_x = (uint32_t)divide_up(groups, y);
