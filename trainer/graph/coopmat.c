@@ -123,6 +123,9 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         bool twice = least == 32 && r->least_lanes == 64 && info->subgroup_control && info->subgroup_max >= 64;
         uint32_t lanes = twice ? 64 : least;
         if (lanes < r->least_lanes || lanes > r->most_lanes) continue;
+        // Eight subgroups of 64 with 16 fragments each fill the registers of smaller chips: no room for turning, nor f32.
+        bool plain = s->layout == LAYOUT_NT && s->a_bf16 && s->b_bf16;
+        if (twice && !plain && r->waves_m * r->waves_n * r->frags_m * r->frags_n == 128) continue;
         // Two operands in f32, both to be turned, leave lanes of the narrowest subgroups no registers for several fragments.
         if (turn && lanes < 16 && r->frags_m > 1 && s->layout == LAYOUT_TN && !s->a_bf16 && !s->b_bf16) continue;
         uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
