@@ -10,6 +10,7 @@
 #define MOST_TRIED 8   // of the table's candidates: they are ordered by a guess that is seldom far off
 #define TIMED_RUNS 3   // of which the least counts, after a first one
 #define FEW_ROWS 96    // of C, without measuring: all tiles' tails are in them
+#define SAY_SECONDS 10  // between two words on progress: some drivers take minutes to make the pipelines
 #define COMPARE_GROUPS 256
 #define PROBE_CALLS 256 // of one product: its pieces, their strips and sums of parts
 
@@ -210,14 +211,23 @@ int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, 
     struct tune_report *report, struct error *e)
 {
     *report = (struct tune_report){0};
-    double began = clock_seconds(), left = TUNE_SECONDS;
-    int count = choices_count(met), status = 0;
-    const struct choice **order = mem_alloc((size_t)(count + 1) * sizeof *order);
-    for (int i = 0; i < count; i++) order[i] = choices_at(met, i);
+    double began = clock_seconds(), left = TUNE_SECONDS, said = began;
+    int count = 0, status = 0;
+    const struct choice **order = mem_alloc((size_t)(choices_count(met) + 1) * sizeof *order);
+    for (int i = 0; i < choices_count(met); i++)
+        if (!choices_find(choices, &choices_at(met, i)->shape)) order[count++] = choices_at(met, i);
     qsort(order, (size_t)count, sizeof *order, more_work);
-    for (int i = 0; i < count && status == 0; i++)
-        if (!choices_find(choices, &order[i]->shape))
-            status = choose(choices, gpu, limits, &order[i]->shape, measure, &left, report, e);
+    const char *done = measure ? "tried" : "checked";
+    if (count)
+        say("%d product%s new to %s and %s %s first", count, count == 1 ? " is" : "s are", gpu_info(gpu)->name,
+            count == 1 ? "is" : "are", done);
+    for (int i = 0; i < count && status == 0; i++) {
+        if (clock_seconds() - said >= SAY_SECONDS) {
+            say("%d of %d %s", i, count, done);
+            said = clock_seconds();
+        }
+        status = choose(choices, gpu, limits, &order[i]->shape, measure, &left, report, e);
+    }
     free(order);
     mem_trim();
     report->seconds = clock_seconds() - began;

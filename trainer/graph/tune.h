@@ -21,7 +21,7 @@ struct tune_report {
 
 // Adds to `choices` a right variant for every shape that `met` holds and `choices` does not: the fastest of the table's first
 // few where `measure`, else the first right one. With `measure` shapes with the most arithmetic come first; those for which no time
-// is left get the table's guess, checked. A wrong variant is named on stderr. Without `measure` products with many rows
+// is left get the table's guess, checked. What is being done, and a wrong variant, is said on stderr. Without `measure` products with many rows
 // are checked on fewer. -1 and a sentence when no variant of a shape is right (e->device), or without memory for a product.
 int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, const struct choices *met, bool measure,
     struct tune_report *report, struct error *e);

@@ -215,9 +215,6 @@ struct choices *tuning_choose(
     struct choices *choices = known(gpu, &bare, met, own);
     bool measure = !limits->software;
     struct tune_report report;
-    int fresh = 0;
-    for (int i = 0; i < choices_count(met); i++) fresh += !choices_find(choices, &choices_at(met, i)->shape);
-    if (fresh) say("%d products are new to %s and are %s first", fresh, gpu_info(gpu)->name, measure ? "tried" : "checked");
     if (tune(choices, gpu, &bare, met, measure, &report, e)) {
         choices_free(choices);
         return NULL;
