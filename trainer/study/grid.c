@@ -78,6 +78,20 @@ static int check_apart(const cJSON *earlier, const cJSON *later, struct error *e
     return 0;
 }
 
+// The texts between commas.
+static cJSON *split(const char *text)
+{
+    cJSON *parts = cJSON_CreateArray();
+    for (;; text++) {
+        size_t n = strcspn(text, ",");
+        char *part = mem_string_n(text, n);
+        cJSON_AddItemToArray(parts, cJSON_CreateString(part));
+        free(part);
+        text += n;
+        if (!*text) return parts;
+    }
+}
+
 // "V1,V2": the values as a JSON list without its brackets, or else one by one, each JSON or a text.
 static cJSON *read_values(const char *text)
 {
@@ -86,15 +100,14 @@ static cJSON *read_values(const char *text)
     free(list);
     if (values) return values;
     values = cJSON_CreateArray();
-    for (const char *at = text;; at++) {
-        size_t n = strcspn(at, ",");
-        cJSON *value = n ? json_read_text("value", at, n, NULL) : NULL;
-        char *one = mem_string_n(at, n);
-        if (n) cJSON_AddItemToArray(values, value ? value : cJSON_CreateString(one));
-        free(one);
-        at += n;
-        if (!*at) return values;
+    cJSON *parts = split(text);
+    for (const cJSON *part = parts->child; part; part = part->next) {
+        size_t n = strlen(part->valuestring);
+        cJSON *value = n ? json_read_text("value", part->valuestring, n, NULL) : NULL;
+        if (n) cJSON_AddItemToArray(values, value ? value : cJSON_CreateString(part->valuestring));
     }
+    cJSON_Delete(parts);
+    return values;
 }
 
 // Moves the variant of that label to those that are picked. -1 with the reason: there is none.
@@ -123,19 +136,13 @@ static int pick(cJSON *picked, cJSON *variants, const char *label, struct error 
 static cJSON *pick_variants(const cJSON *axis, const char *text, struct error *e)
 {
     cJSON *variants = cJSON_Duplicate(axis, true), *picked = cJSON_CreateObject();
-    cJSON *values = *text == '"' ? read_values(text) : cJSON_CreateArray();
-    bool one = cJSON_GetObjectItemCaseSensitive(variants, text) != NULL;
-    if (one) cJSON_AddItemToArray(values, cJSON_CreateString(text));
-    for (const char *at = text; !one && *text != '"'; at++) {
-        size_t n = strcspn(at, ",");
-        char *label = mem_string_n(at, n);
-        cJSON_AddItemToArray(values, cJSON_CreateString(label));
-        free(label);
-        at += n;
-        if (!*at) break;
-    }
+    cJSON *values = NULL;
     int status = 0;
-    for (const cJSON *value = values->child; value && status == 0; value = value->next)
+    if (cJSON_GetObjectItemCaseSensitive(variants, text))
+        status = pick(picked, variants, text, e);
+    else
+        values = *text == '"' ? read_values(text) : split(text);
+    for (const cJSON *value = values ? values->child : NULL; value && status == 0; value = value->next)
         status = pick(picked, variants, cJSON_IsString(value) ? value->valuestring : "", e);
     cJSON_Delete(values);
     cJSON_Delete(variants);
