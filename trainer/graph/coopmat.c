@@ -59,8 +59,8 @@ const char *products_name(enum products products)
 
 // Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane, or 128 of 32
 // lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers
-// have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (no row spills
-// a vector register on any device that we can compile for). Where a device that needs 32 lanes can have 64, these go first: a
+// have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (what is
+// chosen first spills no vector register on any device that we can compile for). Where a device that needs 32 lanes can have 64, these go first: a
 // fragment then takes half of a lane's registers, and copying half of its instructions.
 static const struct row {
     uint32_t waves_m, waves_n, frags_m, frags_n, steps;

@@ -269,7 +269,7 @@ static tensor_id attention_reads(struct program *p, tensor_id x)
     const struct tensor *t = at(p, x);
     bool copy = wide_kernels(&p->limits) && t->storage == STORAGE_BF16 && t->ld % 16 == 0 &&
                 t->rows * t->ld * 4 <= p->limits.max_range;
-    return copy ? wide_copy(p, &(struct operand){x, PART_VALUE, 0}, t->rows, t->ld, LIVE_TOKENS) : x;
+    return copy ? wide_copy(p, x) : x;
 }
 
 static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)

@@ -78,8 +78,9 @@ struct product {
 // ranges adds up in C, which must then be f32 or set, with nothing else added.
 void product_calls(struct program *p, const struct product *x);
 
-// A copy in f32 of a matrix, made now, for kernels of software drivers, which would else widen each number once for
-// every row that it meets. Its leading dimension is a multiple of 16. Rows beyond the live ones are not written.
-tensor_id wide_copy(struct program *p, const struct operand *o, uint64_t rows, uint64_t columns, uint32_t live);
+// A copy in f32 of a matrix with a row for each token, made now, for kernels of software drivers, which would else widen each
+// number once for every row that it meets. Its leading dimension is x's, rounded up to a multiple of 16. Rows beyond the live ones
+// are not written.
+tensor_id wide_copy(struct program *p, tensor_id x);
 
 #endif

@@ -40,9 +40,10 @@ static tensor_id strips_call(struct program *p, const struct operand *o, uint64_
     return y;
 }
 
-tensor_id wide_copy(struct program *p, const struct operand *o, uint64_t rows, uint64_t columns, uint32_t live)
+tensor_id wide_copy(struct program *p, tensor_id x)
 {
-    return strips_call(p, o, 0, rows, 0, columns, ROWS_ORDER, 0, false, live, o->first_row);
+    struct operand whole = {x, PART_VALUE, 0};
+    return strips_call(p, &whole, 0, at(p, x)->rows, 0, ld(p, x), ROWS_ORDER, 0, false, LIVE_TOKENS, 0);
 }
 
 // Makes what matmul_wide reads of A and B: of V strips, but for those that the piece before had, too; U's rows, along k
