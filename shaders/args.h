@@ -122,6 +122,9 @@ struct embed_backward_args {
     float scale;
 };
 
+// The constant of row kernels that read through addresses (row.glsl): columns / (4 GROUP).
+#define ROW_ROUNDS 11
+
 // ---- RMSNorm (Zhang and Sennrich 2019) -----------------------------------------------------------------------
 // rmsnorm: rstd[t] = 1 / sqrt(mean_c x^2 + epsilon); y = x * rstd * (w + shift).
 // Bindings: 1 x [T,C], 2 w [C], 3 y [T,C], 4 rstd (f32 [T]). Constant 2 LIVE.

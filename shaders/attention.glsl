@@ -28,7 +28,7 @@ const uint LOADS = (D4 + GROUP - 1) / GROUP; // of a lane for one dealt row
 // compiler knows to.
 #ifdef ADDRESSES
 #include "wide.glsl"
-#define CHUNK 4
+#define CHUNK 8
 #define FETCH(share, name, b, at)                                                                                      \
     Word share[BLOCK];                                                                                                 \
     [[unroll]] for (uint j = 0; j < BLOCK; j++)                                                                        \

@@ -105,7 +105,27 @@ uint live_rows(uint kind, uint rows, uint first_row)
 }
 
 // Sums and maxima over the workgroup, the same in every lane, in an order that depends on GROUP alone. All lanes must
-// come here. Up to GATHERED values are added up by every lane for itself (the reads are uniform: one load for all lanes
+// come here.
+#ifdef ADDRESSES // the workgroup is one subgroup (wide.glsl): no barrier, which costs a CPU's driver thousands of cycles
+#include "deal.glsl"
+#define GROUP_ADD(x, lane) if (lane < GROUP) sum += subgroupBroadcast(x, lane);
+#define GROUP_MAX(x, lane) if (lane < GROUP) most = max(most, subgroupBroadcast(x, lane));
+
+float group_sum(float x)
+{
+    float sum = 0;
+    EACH_LANE(GROUP_ADD, x)
+    return sum;
+}
+
+float group_max(float x)
+{
+    float most = x;
+    EACH_LANE(GROUP_MAX, x)
+    return most;
+}
+#else
+// Up to GATHERED values are added up by every lane for itself (the reads are uniform: one load for all lanes
 // of a subgroup); larger groups first bring theirs down to so many. Two halves of the memory take turns, so that a call
 // may write while slower lanes still read what the call before it left: one barrier less a call.
 #define GATHERED 16u
@@ -153,6 +173,7 @@ float group_max(float x)
     for (uint k = 0; k < GATHERED; k++) most = max(most, lang_few[few + k]);
     return most;
 }
+#endif
 
 // Philox 4x32-10 (Salmon et al. 2011): 128 bits that depend on counter and key alone.
 uvec4 philox(uvec4 counter, uvec2 key)

@@ -3,7 +3,8 @@
 // row.glsl: a workgroup goes through a row, vec4 by vec4: EACH_VEC4(i, count) gives each lane its vec4s i of `count`, EACH_OF(i,
 // begin, end) those from begin on, EACH_OF_PIECE(i, n) those of the group's piece of n (lang.glsl). ROW4(name,
 // b, first, i) is the one at first + i, `first` being the same for all lanes, and SET_ROW4(name, b, first, i, x) writes it; of the
-// last one only what lies below `columns` counts: CUT4(x, i, columns), SET_ROW4_CUT(.., x, columns).
+// last one only what lies below `columns` counts: CUT4(x, i, columns), SET_ROW4_CUT(.., x, columns). A lane's first i and the last
+// that may be read are FIRST_VEC4 and LAST_VEC4(count), its columns COLUMNS4(i). NUMBER(name, b, i): the same one number for all lanes.
 //
 // With ADDRESSES (software drivers, wide.glsl) all tensors of a kernel go through these macros, and all counts are multiples of
 // GROUP. A lane's vec4 is then no four neighbours, unless a tensor is bf16 (NEIGHBOURS): of each 4 GROUP numbers component c is
@@ -12,6 +13,14 @@
 
 #ifdef ADDRESSES
 #include "wide.glsl"
+// A row's rounds of GROUP vec4s (0: unknown). So many are made one after the other without a loop: a CPU's driver keeps in
+// memory what a loop carries, and its loops' conditions are masks.
+layout(constant_id = ROW_ROUNDS) const uint ROUNDS = 0;
+const uint SOME = ROUNDS % 6 == 0 ? 6 : ROUNDS % 4 == 0 ? 4 : ROUNDS % 2 == 0 ? 2 : 1;
+const uint UNROLL = ROUNDS == 0 ? 1 : ROUNDS <= 18 ? ROUNDS : SOME;
+#define EACH_VEC4(i, count)                                                                                            \
+    for (uint i##_round = 0; i##_round < (UNROLL == ROUNDS ? 1 : (count)); i##_round += UNROLL * GROUP)                \
+        [[unroll]] for (uint i##_k = 0, i = min(i##_round, (count) - UNROLL * GROUP); i##_k < UNROLL; i##_k++, i += GROUP)
 // The masked round after the last one reads the last one's again.
 #define EACH_OF(i, begin, end)                                                                                         \
     for (uint i##_round = begin, i = min(i##_round, (end) - GROUP); i##_round < (end);                                 \
@@ -25,7 +34,16 @@
 #define NEIGHBOURS (STORE != 0)
 #endif
 #define CUT4(x, i, columns) (x)
+#define FIRST_VEC4 0u
+#define LAST_VEC4(count) ((count) - GROUP)
+#define COLUMNS4(i) (4 * (i) + (NEIGHBOURS ? 4 * gl_SubgroupInvocationID + uvec4(0, 1, 2, 3) : GROUP * uvec4(0, 1, 2, 3) + gl_SubgroupInvocationID))
+#define NUMBER(name, b, i) number(Word(addresses[b - 1]), IS_BF16(b), i)
 #define SET_ROW4_CUT(name, b, first, i, x, columns) SET_ROW4(name, b, first, i, x)
+
+float number(Word at, bool bf16, uint i)
+{
+    return bf16 ? half_word(at[i / 2].word, i % 2 == 1) : uintBitsToFloat(at[i].word);
+}
 
 vec4 row4(Word at, bool bf16)
 {
@@ -52,7 +70,10 @@ void set_row4(Out to, bool bf16, vec4 x)
 #define SET_ROW4(name, b, first, i, x) STORE4(name, b, (first) + i, x)
 #define SET_ROW4_BF16(name, b, first, i, x) name##_bf16[(first) + i] = bf16_pack(x)
 #define CUT4(x, i, columns) cut4(x, 4 * i, columns)
+#define FIRST_VEC4 LANE
+#define LAST_VEC4(count) ((count) - 1)
+#define COLUMNS4(i) (4 * (i) + uvec4(0, 1, 2, 3))
+#define NUMBER(name, b, i) (LOAD4(name, b, (i) / 4)[(i) % 4])
 #define SET_ROW4_CUT(name, b, first, i, x, columns) STORE4_CUT(name, b, (first) + i, x, 4 * i, columns)
-#endif
-
 #define EACH_VEC4(i, count) EACH_OF(i, 0, count)
+#endif

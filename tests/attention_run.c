@@ -218,7 +218,8 @@ int attention_execute_delta(struct attention_state *x)
     double *bound = attention_doubles((size_t)H * x->rows);
     reference_attention_delta(x->delta, bound, x->out, x->dout, (int)x->rows, (int)H, (int)D);
     struct run r;
-    begin(&r, "attention_delta", x, x->s.store & 2 ? 6 : 0);
+    const char *kernel = run_row_form("attention_delta", "attention_delta_wide", D);
+    begin(&r, kernel, x, x->s.store & 2 ? 6 : 0);
     struct field *out = run_tensor(&r, x->T, H * D), *dout = run_tensor(&r, x->T, H * D);
     dout->ld = out->ld; // one ld_out serves both
     struct field *result = by_head(x, &r, NULL);
@@ -229,7 +230,8 @@ int attention_execute_delta(struct attention_state *x)
         for (uint32_t t = 0; t < x->rows; t++)
             field_want(result, h * x->T + t, 0, x->delta[h * x->rows + t],
                 x->poisoned[t] ? NON_FINITE : bound[h * x->rows + t]);
-    int wrong = run_execute(&r, (x->T * H + run_group - 1) / run_group + 1);
+    bool by_rows = strcmp(kernel, "attention_delta") != 0;
+    int wrong = run_execute(&r, (by_rows ? x->T : (x->T * H + run_group - 1) / run_group) + 1);
     free(bound);
     return wrong;
 }

@@ -83,6 +83,13 @@ const char *run_row_form(const char *plain, const char *wide, uint32_t columns)
     return here && columns % (4 * run_group) == 0 ? wide : plain;
 }
 
+void run_row_rounds(struct run *r, uint32_t columns)
+{
+    if (!strstr(r->kernel, "_wide")) return;
+    while (r->constant_count < ROW_ROUNDS) run_constant(r, 0);
+    run_constant(r, columns / (4 * run_group));
+}
+
 void run_begin(struct run *r, const char *kernel, uint32_t store)
 {
     *r = (struct run){.kernel = kernel, .constants = {run_group, store}, .constant_count = 2, .field_count = 1};

@@ -81,6 +81,8 @@ const uint32_t *run_group_sizes(int *count, int argc, char **argv);
 
 // The form of a kernel that reads through addresses, where device and width allow it, as row_variant would say.
 const char *run_row_form(const char *plain, const char *wide, uint32_t columns);
+// The last constant of such a run, after all others, as row_rounds would set it.
+void run_row_rounds(struct run *r, uint32_t columns);
 
 // A run; `store` is the STORE mask. The live block begins with tokens, documents, targets and distinct 0, and 1 for
 // scales. Everything a run owns is freed by run_execute.

@@ -9,7 +9,7 @@ static uint32_t store_mask; // of the runs to come: 0, or every tensor as bf16
 #define STORE(mask) (store_mask & (mask))
 
 // What row kernels are tried with: widths around 1 vec4, workgroup multiples and primes; some, no and all rows in use.
-static const uint32_t widths[] = {1, 5, 7, 8, 13, 31, 64, 65, 192, 257};
+static const uint32_t widths[] = {1, 5, 7, 8, 13, 31, 64, 65, 192, 257, 1280};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
 // ---- rmsnorm -----------------------------------------------------------------------------------------------------
@@ -21,6 +21,7 @@ static void rmsnorm_case(uint32_t rows, uint32_t alive, uint32_t first, uint32_t
     struct run r;
     run_begin(&r, run_row_form("rmsnorm", "rmsnorm_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 3));
     run_constant(&r, LIVE_TOKENS);
+    run_row_rounds(&r, columns);
     struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns),
                  *y = run_tensor(&r, rows, columns);
     struct field *rstd = run_floats(&r, first + rows);
@@ -58,6 +59,7 @@ static void rmsnorm_backward_case(uint32_t rows, uint32_t alive, uint32_t first,
     run_begin(&r, run_row_form("rmsnorm_backward", "rmsnorm_backward_wide", columns), STORE(1 << 1 | 1 << 2 | 1 << 4 | 1 << 5));
     run_constant(&r, LIVE_TOKENS);
     run_constant(&r, add);
+    run_row_rounds(&r, columns);
     struct field *x = run_tensor(&r, rows, columns), *w = run_tensor(&r, 1, columns);
     struct field *rstd = run_floats(&r, first + rows);
     struct field *dy = run_tensor(&r, rows, columns), *dx = run_tensor(&r, rows, columns);
@@ -116,7 +118,7 @@ static void rmsnorm_dw_case(uint32_t rows, uint32_t alive, uint32_t first, uint3
     uint64_t seed = columns + rows;
     uint32_t blocks = (rows + per_block - 1) / per_block, first_block = first / per_block;
     struct run r;
-    run_begin(&r, "rmsnorm_dw", STORE(1 << 1 | 1 << 3));
+    run_begin(&r, run_row_form("rmsnorm_dw", "rmsnorm_dw_wide", columns), STORE(1 << 1 | 1 << 3));
     run_constant(&r, LIVE_TOKENS);
     struct field *x = run_tensor(&r, rows, columns), *rstd = run_floats(&r, first + rows);
     struct field *dy = run_tensor(&r, rows, columns), *partial = run_tensor(&r, first_block + blocks + 1, columns);
@@ -211,6 +213,7 @@ static void glu_case(
     const char *kernel = backward ? run_row_form("glu_backward", "glu_backward_wide", columns) : run_row_form("glu", "glu_wide", columns);
     run_begin(&r, kernel, STORE(1 << 1 | 1 << 2 | 1 << 3));
     run_constant(&r, activation);
+    run_row_rounds(&r, columns);
     struct field *gu = run_tensor(&r, rows, 2 * columns), *y = run_tensor(&r, rows, columns);
     struct field *dgu = backward ? run_tensor(&r, rows, 2 * columns) : NULL;
     // glu_backward has one ld for both of [T, 2F]

@@ -146,7 +146,7 @@ static void rope_case(uint32_t rows, uint32_t alive, uint32_t first, uint32_t he
     uint64_t seed = heads + rows;
     uint32_t width = heads * head_dim, half = head_dim / 2;
     struct run r;
-    run_begin(&r, "rope", STORE(1 << 3));
+    run_begin(&r, run_row_form("rope", "rope_wide", head_dim / 2), STORE(1 << 3));
     struct field *positions = run_words(&r, first + rows), *table = run_floats(&r, POSITIONS * head_dim);
     struct field *x = run_tensor(&r, rows, OFFSET + width + 3); // columns on both sides that are not heads
     struct rope_args args = {rows, heads, head_dim, x->ld, OFFSET, sign, first};

@@ -26,8 +26,9 @@ static double logit(enum logits kind, uint32_t i, uint64_t *seed)
     return 8 * x;
 }
 
-// How often a lane of cross_entropy finds a larger logit and scales its sum: it takes four groups of four at a time.
-static int cross_entropy_rescales(const double *row, uint32_t columns)
+// How often a lane of cross_entropy finds a larger logit and scales its sum: it takes four groups of four at a time, of
+// neighbours or GROUP apart (row.glsl).
+static int cross_entropy_rescales(const double *row, uint32_t columns, bool apart)
 {
     int worst = 0;
     for (uint32_t lane = 0; lane < run_group; lane++) {
@@ -37,6 +38,7 @@ static int cross_entropy_rescales(const double *row, uint32_t columns)
             double old = most;
             for (uint32_t i = 0; i < 16; i++) {
                 uint32_t c = 4 * (begin + i / 4 * run_group) + i % 4;
+                if (apart) c += i % 4 * (run_group - 1) - 3 * lane;
                 if (c < columns) most = fmax(most, row[c]);
             }
             count += most > old;
@@ -51,8 +53,9 @@ static void cross_entropy_case(
 {
     uint64_t seed = columns + rows;
     struct run r;
-    run_begin(&r, "cross_entropy", STORE(1 << 2));
+    run_begin(&r, run_row_form("cross_entropy", "cross_entropy_wide", columns), STORE(1 << 2));
     run_constant(&r, backward);
+    run_row_rounds(&r, columns);
     struct field *targets = run_words(&r, first + rows + 2), *z = run_tensor(&r, rows, columns);
     struct field *loss = run_floats(&r, first + rows + 2), *hit = run_words(&r, first + rows + 2);
     struct cross_entropy_args args = {rows, columns, z->ld, first};
@@ -69,6 +72,7 @@ static void cross_entropy_case(
         if (kind == LOGITS_NAN) z->value[t * columns + columns / 2] = NAN;
     }
 
+    bool strided = strstr(r.kernel, "_wide") && z->stored == STORED_F32;
     double *dz = malloc(sizeof *dz * rows * columns), *want = malloc(sizeof *want * rows);
     bool *hits = malloc(rows);
     reference_cross_entropy(want, hits, dz, z->value, target, (int)alive, (int)columns, r.live.loss_scale);
@@ -91,7 +95,7 @@ static void cross_entropy_case(
             sum_error += w * (3 + 3 * (most - row[c])) * ULP;
         }
         double steps = 4 + 2 + ceil(columns / (16.0 * run_group)) + run_sum_steps(1);
-        sum_error = sum_error / sum + (steps + 4 * (cross_entropy_rescales(row, columns) + 1)) * ULP; // relative
+        sum_error = sum_error / sum + (steps + 4 * (cross_entropy_rescales(row, columns, strided) + 1)) * ULP; // relative
         double apart = most - row[target[t]];
         double bound = sum_error + 0x1p-21 + 3 * ULP * log(sum) + ULP * (apart + fabs(want[t]));
         field_want(loss, first + t, 0, want[t], bound);

@@ -118,6 +118,7 @@ static void rmsnorm_forward(struct program *p, const struct node *n, const tenso
             .ldy = ld(p, out[0]), .epsilon = n->epsilon, .shift = n->shift, .first_row = (uint32_t)first};
         call_args(c, &args, sizeof args);
         call_constant(c, LIVE_TOKENS);
+        row_rounds(&p->limits, c, args.columns);
         call_groups(p, c, rows);
         c->bytes = 2.0 * (double)rows * args.columns * element_bytes(p, in[0]);
     }
@@ -143,7 +144,7 @@ static void rmsnorm_backward(struct program *p, const struct node *n)
             .shift = n->shift, .first_row = (uint32_t)first};
         struct call *c;
         if (partial >= 0) {
-            c = call_begin(p, "rmsnorm_dw");
+            c = call_begin(p, row_variant(&p->limits, "rmsnorm_dw", "rmsnorm_dw_wide", width));
             call_use(c, x, PART_VALUE, first, rows, true, false);
             call_read(c, rstd);
             call_use(c, dy, PART_VALUE, first, rows, true, false);
@@ -163,6 +164,7 @@ static void rmsnorm_backward(struct program *p, const struct node *n)
         call_args(c, &args, sizeof args);
         call_constant(c, LIVE_TOKENS);
         call_constant(c, exists ? ADD_ALWAYS : ADD_NONE);
+        row_rounds(&p->limits, c, width);
         call_groups(p, c, rows);
         c->bytes = (exists ? 4.0 : 3.0) * (double)rows * width * element_bytes(p, x);
     }
@@ -211,7 +213,7 @@ static void rope_call(struct program *p, const struct node *n, tensor_id x, floa
     uint64_t T = at(p, x)->rows, step = common_rows(p, T, &x, 1);
     for (uint64_t first = 0; first < T; first += step) {
         uint64_t rows = least(step, T - first);
-        struct call *c = call_begin(p, "rope");
+        struct call *c = call_begin(p, row_variant(&p->limits, "rope", "rope_wide", n->head_dim / 2));
         call_read(c, n->in[1]);
         call_read(c, n->in[2]);
         call_use(c, x, PART_VALUE, first, rows, true, true);
@@ -362,6 +364,7 @@ static void glu_call(struct program *p, const struct node *n, tensor_id gu, tens
             .ld_out = ld(p, act), .first_row = (uint32_t)first};
         call_args(c, &args, sizeof args);
         call_constant(c, n->activation);
+        row_rounds(&p->limits, c, F);
         call_groups(p, c, rows);
         c->bytes = (dgu >= 0 ? 5.0 : 3.0) * (double)rows * args.columns * element_bytes(p, gu);
     }
@@ -461,7 +464,7 @@ static void loss_forward(struct program *p, const struct node *n, const tensor_i
         struct product forward = {.layout = LAYOUT_NT, .a = {x, PART_VALUE, first}, .b = value(head), .c = value(logits),
             .m = m, .n = V, .k = C, .live_m = LIVE_TARGETS, .first_row = first};
         product_calls(p, &forward);
-        struct call *c = call_begin(p, "cross_entropy");
+        struct call *c = call_begin(p, row_variant(&p->limits, "cross_entropy", "cross_entropy_wide", V));
         call_read(c, input(p, INPUT_TARGET_IDS));
         call_use(c, logits, PART_VALUE, 0, m, true, p->training);
         call_use(c, out[0], PART_VALUE, 0, 0, first > 0, true);
@@ -469,6 +472,7 @@ static void loss_forward(struct program *p, const struct node *n, const tensor_i
         struct cross_entropy_args args = {.rows = (uint32_t)m, .columns = (uint32_t)V, .ld = ld(p, logits), .first_row = (uint32_t)first};
         call_args(c, &args, sizeof args);
         call_constant(c, p->training);
+        row_rounds(&p->limits, c, V);
         call_groups(p, c, m);
         c->bytes = (p->training ? 3.0 : 2.0) * (double)m * (double)V * 4;
         if (!p->training) continue;

@@ -183,7 +183,10 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
     uint32_t split = deal ? 1 : attention_split(head_dim, group, kind == ATTENTION_DKV ? 2 : 4);
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
-    if (kind == ATTENTION_DELTA) groups = divide_up(T * heads, group);
+    if (kind == ATTENTION_DELTA) {
+        c->kernel = row_variant(limits, "attention_delta", "attention_delta_wide", head_dim);
+        groups = strcmp(c->kernel, "attention_delta") == 0 ? divide_up(T * heads, group) : T;
+    }
     if (kind == ATTENTION_CACHE) {
         call_constant(c, 0); // no dropout
         groups = T * heads;
@@ -215,4 +218,10 @@ const char *row_variant(const struct limits *limits, const char *plain, const ch
 {
     bool suits = can_deal(limits) && limits->info->addresses && limits->group == limits->info->subgroup_size;
     return suits && columns % (4 * limits->group) == 0 ? wide : plain;
+}
+
+void row_rounds(const struct limits *limits, struct call *c, uint64_t columns)
+{
+    while (c->constant_count < ROW_ROUNDS) call_constant(c, 0);
+    call_constant(c, (uint32_t)(columns / (4 * limits->group)));
 }

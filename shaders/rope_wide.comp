@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//
+// rope for software drivers: rows are read through addresses (row.glsl).
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define ADDRESSES
+#include "rope.glsl"
