@@ -90,13 +90,14 @@ check "a number that is none" [ "$(status "$build/lab-data" --math x "$work/d")"
 
 # tools/lab's table: means and deviations over seeds; of the last evaluation, and of the last one of an earlier stage
 cat >"$work/results.csv" <<'END'
-run,seed,method,state,step,stage,math_loss,math_score,code_loss,code_score,general_loss,general_score,train_loss,seconds,steps,hash
-"seed=1,method=a","1","a, b",done,1,one,1,0.5,1,0.25,1,0,1,1,2,x
-"seed=1,method=a","1","a, b",done,2,two,1,0.1,1,0.25,1,0.8,1,1,2,x
-"seed=1,method=c","1","c",done,2,one,1,0.5,1,0.5,1,0.5,1,1,2,x
-"seed=2,method=a","2","a, b",done,1,one,1,0.7,1,0.25,1,0,1,1,2,y
-"seed=2,method=a","2","a, b",done,2,two,1,0.3,1,0.25,1,0.6,1,1,2,y
-"seed=2,method=c","2","c",waiting,,,,,,,,,,0,0,
+run,seed,method,state,step,stage,math_loss,math_score,code_loss,code_score,general_loss,general_score,train_loss,seconds,steps,hash,asked
+"seed=1,method=a","1","a, b",done,1,one,1,0.5,1,0.25,1,0,1,1,2,x,true
+"seed=1,method=a","1","a, b",done,2,two,1,0.1,1,0.25,1,0.8,1,1,2,x,true
+"seed=1,method=c","1","c",done,2,one,1,0.5,1,0.5,1,0.5,1,1,2,x,true
+"seed=2,method=a","2","a, b",done,1,one,1,0.7,1,0.25,1,0,1,1,2,y,true
+"seed=2,method=a","2","a, b",done,2,two,1,0.3,1,0.25,1,0.6,1,1,2,y,true
+"seed=2,method=c","2","c",waiting,,,,,,,,,,0,0,,true
+"seed=3,method=c","3","c",done,2,one,1,0.9,1,0.9,1,0.9,1,1,2,x,false
 END
 check "the table" diff - <(tools/lab --table "$work/results.csv") <<'END'
 score in %                   math            code            general       runs

@@ -39,7 +39,7 @@ grep -q '"facts":18' shared/summary.json || grep -q '"facts":	18' shared/summary
 # A stop in the middle of a line: the torn line is dropped, the rest is asked again, the numbers are the same.
 mkdir stopped
 head -c $(($(wc -c <shared/recall.jsonl) - 200)) shared/recall.jsonl >stopped/recall.jsonl
-says 'going on' 0 'facts are known from an earlier call' select_memory stopped
+says 'going on' 0 'known from an earlier call: ' select_memory stopped
 cmp -s shared/levels.jsonl stopped/levels.jsonl || { echo "FAILED: levels differ after a stop"; failed=1; }
 says 'nothing asked twice' 0 '"known":18' select_memory stopped --json
 says 'other settings' 1 'made with other settings' select_memory stopped --seed 43
@@ -66,7 +66,7 @@ kill -INT "$pid"
 got=0
 wait "$pid" || got=$?
 [ "$got" = 130 ] || { echo "FAILED: ctrl-C gives $got"; failed=1; }
-grep -q 'stopping when' broken.err && grep -q 'interrupted: [1-9][0-9]* of 18 facts are known; the same command goes on' broken.err ||
+grep -q 'stopping when' broken.err && grep -q 'interrupted: [1-9][0-9]* of 18 facts known; the same command goes on' broken.err ||
     { echo "FAILED: what is said on ctrl-C"; cat broken.err; failed=1; }
 [ ! -e broken/levels.jsonl ] || { echo "FAILED: results of an interrupted call"; failed=1; }
 

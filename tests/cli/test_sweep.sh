@@ -41,7 +41,7 @@ check "and nothing was made" test ! -e grid
 says "the list" 0 "waiting  rate=dmt,seed=2  {\"seed\":2}" "$pumice" sweep grid.json --list
 
 # the runs
-says "a run that diverges is named" 1 "1 of 3 runs failed; the first, rate=too-much,seed=2: it diverged" "$pumice" sweep grid.json
+says "a run that diverges is named" 1 "1 of 3 runs failed: rate=too-much,seed=2: it diverged" "$pumice" sweep grid.json
 check "the others are done" test "$(grep -c '^"rate=.*,done,' grid/results.csv)" = 4
 tr -d ' \n\t' <grid/results.json >results.flat
 check "results as JSON" grep -qF '{"name":"rate=mixed,seed=2","axes":{"rate":"mixed","seed":2},"state":"done","seconds":' results.flat
@@ -52,9 +52,9 @@ check "its config is one that train takes" same grid/rate=mixed,seed=2 mixed
 
 # again: nothing is made
 touch before
-says "a second call" 1 "3 runs, 3 of them finished" "$pumice" sweep grid.json
+says "a second call" 1 "3 runs, 3 finished" "$pumice" sweep grid.json
 check "which makes nothing" test -z "$(find grid -name log.jsonl -newer before)"
-says "more values" 0 "2 runs, 1 of them finished" "$pumice" sweep grid.json --axis seed=2,3 --set 'sweep.rate={"dmt":{}}' --json
+says "more values" 0 "2 runs, 1 finished" "$pumice" sweep grid.json --axis seed=2,3 --set 'sweep.rate={"dmt":{}}' --json
 check "make only the new run" test "$(find grid -name log.jsonl -newer before)" = grid/rate=dmt,seed=3/log.jsonl
 says "another base" 1 "run rate=dmt,seed=2: " "$pumice" sweep grid.json --set 'sweep.rate={"dmt":{}}' train_batch_size=3
 mv grid/rate=dmt,seed=2/model.safetensors kept

@@ -282,14 +282,14 @@ static void test_results(void)
 
     struct text csv = {0};
     sweep_csv(&csv, &s);
-    CHECK_STRING(csv.data, "run,m,seed,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash\n"
-        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,0,a,3,,,,1.5,0.5,2,0000000000000002\n"
-        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002\n"
-        "\"m=a-b,seed=2\",\"a, \"\"b\"\"\",2,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
-        "\"m=a-b,seed=3\",\"a, \"\"b\"\"\",3,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
-        "\"m=c,seed=1\",c,1,begun,,,,,,,2.5,0.25,1,0000000000000001\n"
-        "\"m=c,seed=2\",c,2,failed,,,,,,,,0.25,1,0000000000000001\n"
-        "\"m=c,seed=3\",c,3,waiting,,,,,,,,0,0,\n");
+    CHECK_STRING(csv.data, "run,m,seed,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash,asked\n"
+        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,0,a,3,,,,1.5,0.5,2,0000000000000002,true\n"
+        "\"m=a-b,seed=1\",\"a, \"\"b\"\"\",1,done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002,true\n"
+        "\"m=a-b,seed=2\",\"a, \"\"b\"\"\",2,begun,,,,,,,2.5,0.25,1,0000000000000001,true\n"
+        "\"m=a-b,seed=3\",\"a, \"\"b\"\"\",3,begun,,,,,,,2.5,0.25,1,0000000000000001,true\n"
+        "\"m=c,seed=1\",c,1,begun,,,,,,,2.5,0.25,1,0000000000000001,true\n"
+        "\"m=c,seed=2\",c,2,failed,,,,,,,,0.25,1,0000000000000001,true\n"
+        "\"m=c,seed=3\",c,3,waiting,,,,,,,,0,0,,true\n");
     text_free(&csv);
     struct text table = {0};
     sweep_table(&table, &s);
@@ -298,7 +298,7 @@ static void test_results(void)
     text_free(&table);
     cJSON *json = sweep_json(&s);
     check_json(cJSON_GetArrayItem(cJSON_GetObjectItem(json, "runs"), 0),
-        "{\"name\":\"m=a-b,seed=1\",\"axes\":{\"m\":\"a, \\\"b\\\"\",\"seed\":1},\"state\":\"done\",\"seconds\":0.5,\"steps\":2,\"loss\":1.5,"
+        "{\"name\":\"m=a-b,seed=1\",\"axes\":{\"m\":\"a, \\\"b\\\"\",\"seed\":1},\"asked\":true,\"state\":\"done\",\"seconds\":0.5,\"steps\":2,\"loss\":1.5,"
         "\"hash\":\"0000000000000002\",\"evaluations\":[{\"step\":0,\"stage\":\"a\",\"eval\":{\"x\":{\"loss\":3}}},"
         "{\"step\":2,\"stage\":\"a\",\"eval\":{\"x\":{\"loss\":1,\"score\":0.25},\"y\":{\"loss\":null}}}]}");
     check_json(cJSON_GetObjectItem(json, "axes"), "[\"m\",\"seed\"]");
@@ -313,6 +313,34 @@ static void test_results(void)
     CHECK(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0);
     CHECK(s.runs[5].state == SWEEP_FAILED && s.runs[0].state == SWEEP_DONE && !s.runs[0].why);
     CHECK_STRING(s.runs[5].why, "a full disk");
+    sweep_close(&s);
+
+    // Another grid in the same folder: the runs of the one before stay in its results, with their axes, after its own; a
+    // folder that is no run is none.
+    static const char *const third[] = {"seed=3", "dropout=0.5"};
+    static const char *const fourth[] = {"sweep=null"};
+    put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01") "{\"step\":2}\n");
+    put("notes", "a.txt", "");
+    put("by hand", OUTPUT_CONFIG, "{}");
+    CHECK_SAY(sweep_open(&s, path, fourth, 1, third, 2, &e) == 0 && sweep_find_earlier(&s, &e) == 0, "%s", e.text);
+    CHECK(s.grid.count == 1 && s.earlier_count == 6);
+    sweep_csv(&csv, &s);
+    CHECK_STRING(csv.data, "run,seed,dropout,m,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash,asked\n"
+        "\"seed=3,dropout=0.5\",3,0.5,,waiting,,,,,,,,0,0,,true\n"
+        "by hand,,,,begun,,,,,,,,0,0,,false\n"
+        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,0,a,3,,,,1.5,0.5,2,0000000000000002,false\n"
+        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002,false\n"
+        "\"m=a-b,seed=2\",2,,\"a, \"\"b\"\"\",failed,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=a-b,seed=3\",3,,\"a, \"\"b\"\"\",begun,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=c,seed=1\",1,,c,begun,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=c,seed=2\",2,,c,failed,,,,,,,,0.25,1,0000000000000001,false\n");
+    text_free(&csv);
+    CHECK(s.earlier[2].run.why && strstr(s.earlier[2].run.why, "log.jsonl:2: is no line"));
+    CHECK_SAY(sweep_write_results(&s, &e) == 0 && sweep_write_grid(&s, &e) == 0, "%s", e.text);
+    sweep_close(&s);
+    CHECK(sweep_open(&s, path, fourth, 1, third, 1, &e) == 0 && sweep_find_earlier(&s, &e) == 0); // a third grid forgets none
+    CHECK(s.earlier_count == 6);
+    check_json(s.earlier[1].axes, "{\"m\":\"a, \\\"b\\\"\",\"seed\":1}");
     sweep_close(&s);
 
     // A log that was changed is not read as if it had not been.

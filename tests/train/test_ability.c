@@ -345,7 +345,7 @@ static void test_skipped(void)
         load(&rows, cases[i].line, 0);
         CHECK(ability_make(&a, &rows, &bundle, &(struct ability_options){.metric = cases[i].metric, .max_length = 30},
                   &e) == -1);
-        CHECK_ERROR(e, "rows: none of its 1 row can be scored; the first: ");
+        CHECK_ERROR(e, "rows: its only row cannot be scored: ");
         CHECK_ERROR(e, cases[i].why);
         source_free(&rows);
     }

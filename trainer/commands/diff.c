@@ -6,6 +6,7 @@
 #include "formats/json_file.h"
 #include "study/difference.h"
 #include "train/checkpoint.h"
+#include "train/output.h"
 
 #include <inttypes.h>
 #include <errno.h>
@@ -181,7 +182,7 @@ static void print_result(const struct choice *c, const struct difference *d, con
     for (int i = 0; i < SHARES; i++)
         printf("the %4.1f %% most changed (%" PRIu64 ") carry %.2f %% of the relative change\n", 100 * tops[i].fraction,
             tops[i].count, 100 * tops[i].share);
-    if (c->output) printf("%s: %" PRIu64 " parameters set back\n", c->output, restored);
+    if (c->output) printf("%s: %" PRIu64 " parameter%s set back\n", c->output, restored, plural(restored));
     if (a->count)
         printf("first token of %u answers: KL(after || before) over the ten likeliest %.6f nats, largest %.6f\n",
             a->count, a->divergence / a->count, a->most);
@@ -236,6 +237,8 @@ int command_diff(const struct command *command, int argc, char **argv)
               difference_check(&before.model, &after.model, &e) == 0;
     if (ok && c.output && (folder_exists(c.output) || file_exists(c.output)))
         ok = error_set(&e, "%s: it is there already; take another --output", c.output) == 0;
+    else if (ok && c.output)
+        ok = output_check(c.output, 0, &e) == 0;
     ok = ok && difference_measure(&d, tops, SHARES + 1, &before.model, &after.model, &e) == 0;
     if (ok && c.output) ok = restore(&c, &before, &after, &tops[SHARES], &restored, &e) == 0;
     if (ok && c.data.count) ok = compare_answers(&a, &c, &before, &after, &e) == 0;

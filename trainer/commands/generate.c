@@ -134,8 +134,8 @@ static int answer(struct asking *a, struct bundle *bundle, const char *device, c
             tokens += a->answers[i].count, refused += a->answers[i].finish == FINISH_REFUSED;
         if (refused)
             say("%u prompt%s refused: empty, or without room in the model's %u positions", refused, plural(refused), most);
-        say("%u answer%s, %llu tokens in %.1f s: %.1f tokens/s, %u at a time", a->count, plural(a->count), (unsigned long long)tokens,
-            seconds, (double)tokens / seconds, w.generation.options.slots);
+        say("%u answer%s, %llu token%s in %.1f s: %.1f tokens/s, %u at a time", a->count, plural(a->count), (unsigned long long)tokens,
+            plural(tokens), seconds, (double)tokens / seconds, w.generation.options.slots);
         generated_free(a->answers, a->count);
     }
     writer_close(&w);

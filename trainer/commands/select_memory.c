@@ -137,6 +137,7 @@ static int read_input(struct selection *s, struct error *e)
     const char *taken = output_holds(c->output);
     if (taken)
         return error_set(e, "%s: holds what is no selection's (%s); take another --output", c->output, taken);
+    if (output_check(c->output, 0, e)) return -1;
     if (parse_sizes(&c->sizes, e)) return -1;
     if (memory_read_templates(&s->memory, c->templates, e) || memory_read_facts(&s->memory, c->facts, c->strict, e))
         return -1;
@@ -159,6 +160,13 @@ static int read_input(struct selection *s, struct error *e)
 
 #define SAY_SECONDS 5
 #define SLOTS 64 // a fact has about as many different beginnings of answers
+
+static size_t known_facts(const struct memory *m)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < m->fact_count; i++) known += m->facts[i].samples > 0;
+    return known;
+}
 
 static void say_progress(void *context, uint64_t done, uint64_t all, uint64_t tokens)
 {
@@ -199,7 +207,8 @@ static int ask(struct selection *s, struct gpu *gpu, enum storage storage, struc
     s->began = s->said = clock_seconds();
     interrupt_begin();
     int status = recall_run(&s->memory, &s->bundle, w.generator, &settings, file, &s->work, e);
-    s->interrupted = interrupt_asked();
+    // Asked to stop while the last fact was at hand, all is done.
+    s->interrupted = interrupt_asked() && known_facts(&s->memory) < s->memory.fact_count;
     interrupt_end();
     s->seconds = clock_seconds() - s->began;
     if (status == 0)
@@ -246,7 +255,7 @@ static int recall(struct selection *s, struct error *e)
         free(line);
     }
     if (status == 0) {
-        if (s->known) say("%zu of %zu facts are known from an earlier call", s->known, s->memory.fact_count);
+        if (s->known) say("known from an earlier call: %zu of %zu facts", s->known, s->memory.fact_count);
         status = ask(s, gpu, storage, &file, e);
         recall_file_close(&file);
     }
@@ -414,14 +423,6 @@ static void print_results(const struct selection *s)
     print_json(o);
 }
 
-// What an interrupted call says: the facts asked so far are in the file.
-static void say_interrupted(const struct selection *s)
-{
-    size_t done = 0;
-    for (size_t i = 0; i < s->memory.fact_count; i++) done += s->memory.facts[i].samples > 0;
-    say("interrupted: %zu of %zu facts are known; the same command goes on", done, s->memory.fact_count);
-}
-
 static const char *wrong_choice(const struct choice *c)
 {
     if (!c->model || !c->facts || !c->templates || !c->output)
@@ -469,7 +470,7 @@ int select_memory(const struct command *c, int argc, char **argv)
         bool ok = read_input(&s, &e) == 0 && recall(&s, &e) == 0;
         ok = ok && (s.interrupted || write_results(&s, &e) == 0);
         if (ok && s.interrupted)
-            say_interrupted(&s);
+            say("interrupted: %zu of %zu facts known; the same command goes on", known_facts(&s.memory), s.memory.fact_count);
         else if (ok)
             print_results(&s);
         status = !ok ? fail(&e) : s.interrupted ? STATUS_INTERRUPTED : s.missing ? STATUS_USER : STATUS_DONE;

@@ -46,7 +46,7 @@ static size_t failed_runs(const struct sweep *s, struct error *e)
     for (size_t i = 0; i < s->grid.count; i++)
         if (s->runs[i].state == SWEEP_FAILED && failed++ == 0) first = i;
     if (failed)
-        error_set(e, "%zu of %zu run%s failed; the first, %s: %s", failed, s->grid.count, plural(s->grid.count),
+        error_set(e, "%zu of %zu run%s failed%s %s: %s", failed, s->grid.count, plural(s->grid.count), failed > 1 ? "; the first," : ":",
             s->grid.runs[first].name, s->runs[first].why);
     return failed;
 }
@@ -81,6 +81,8 @@ int command_sweep(const struct command *c, int argc, char **argv)
         if (ok) {
             print_results(&sweep, json);
             say("%s/results.csv and results.json hold all evaluations", sweep.folder);
+            if (sweep.earlier_count)
+                say("%zu run%s of earlier grids among them (asked: false)", sweep.earlier_count, plural(sweep.earlier_count));
             if (interrupted) say("interrupted: the same command goes on");
             else ok = failed_runs(&sweep, &e) == 0;
         }

@@ -163,6 +163,7 @@ int conversation_make(
     if (!trained && !(m->as_is && count)) {
         if (cut)
             return error_set(e, "it is longer than max_length (%u), with nothing to train on before", m->max_length);
+        if (count == 1) return error_set(e, "its only token is not to be trained");
         return error_set(e, "none of its %zu tokens is to be trained", count);
     }
     *out = (struct conversation){.tokens = (uint32_t)count, .trained = (uint32_t)trained, .cut = (uint32_t)cut};

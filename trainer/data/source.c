@@ -171,8 +171,9 @@ static int load_files(struct loader *l, struct error *e)
     for (l->file = 0; l->file < s->file_count && !is_full(l); l->file++)
         if (load_file(l, e) != 0) return -1;
     if (s->count) return 0;
+    if (s->problem_count && s->read == 1) return error_set(e, "its only row cannot be used: %s", s->problems[0]);
     if (s->problem_count)
-        return error_set(e, "none of its %zu row%s can be used; the first: %s", s->read, plural(s->read), s->problems[0]);
+        return error_set(e, "none of its %zu rows can be used; the first: %s", s->read, s->problems[0]);
     return error_set(
         e, "%s hold%s no rows", s->file_count == 1 ? s->files[0] : "its files", s->file_count == 1 ? "s" : "");
 }
@@ -239,7 +240,7 @@ void source_report(const struct source *s)
     for (size_t i = 0; i < s->problem_count; i++) say("skipped: %s", s->problems[i]);
     skipped_report(where, s->skipped, s->read, "row");
     if (s->truncated)
-        say("%s%zu of %zu row%s shortened to max_length, %llu tokens cut", where, s->truncated, s->count, plural(s->count),
-            (unsigned long long)s->cut_tokens);
+        say("%s%zu of %zu row%s shortened to max_length, %llu token%s cut", where, s->truncated, s->count, plural(s->count),
+            (unsigned long long)s->cut_tokens, plural(s->cut_tokens));
     free(where);
 }

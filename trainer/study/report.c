@@ -175,7 +175,9 @@ static int sweep_runs(struct report *r, const char *folder, const char *path, bo
         }
         struct report_run *run = add_run(r, child, child_name(folder, name, alone));
         if (run) {
-            if (cJSON_IsObject(member(item, "axes"))) run->axes = cJSON_Duplicate(member(item, "axes"), true);
+            // Runs of earlier grids, perhaps of another base, are told apart by their configs.
+            bool asked = !cJSON_IsFalse(member(item, "asked"));
+            if (asked && cJSON_IsObject(member(item, "axes"))) run->axes = cJSON_Duplicate(member(item, "axes"), true);
             run->sweep = mem_string(folder);
             if (strcmp(state, "failed") == 0) run->why = mem_string(*word(item, "why") ? word(item, "why") : "failed");
         }

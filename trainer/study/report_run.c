@@ -322,7 +322,7 @@ static void find_state(struct report_run *run)
     if (run->state == REPORT_DONE) return;
     const char *what = run->state == REPORT_RUNNING ? "is still going" : "was broken off or is not finished";
     if (!run->total_steps)
-        note(run, "it %s: %" PRIu64 " steps are there", what, last);
+        note(run, "it %s: %" PRIu64 " step%s there", what, last, last == 1 ? " is" : "s are");
     else
         note(run, "it %s: step %" PRIu64 " of %" PRIu64, what, last, run->total_steps);
 }

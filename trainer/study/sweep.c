@@ -65,13 +65,23 @@ int sweep_open(struct sweep *s, const char *path, const char *const *sets, size_
     return status;
 }
 
+static void run_free(struct sweep_run *run)
+{
+    config_free(&run->config);
+    free(run->why);
+    cJSON_Delete(run->evaluations);
+}
+
 void sweep_close(struct sweep *s)
 {
-    for (size_t i = 0; s->runs && i < s->grid.count; i++) {
-        config_free(&s->runs[i].config);
-        free(s->runs[i].why);
-        cJSON_Delete(s->runs[i].evaluations);
+    for (size_t i = 0; s->runs && i < s->grid.count; i++) run_free(&s->runs[i]);
+    for (size_t i = 0; i < s->earlier_count; i++) {
+        run_free(&s->earlier[i].run);
+        free(s->earlier[i].name);
+        cJSON_Delete(s->earlier[i].axes);
+        cJSON_Delete(s->earlier[i].set);
     }
+    free(s->earlier);
     free(s->runs);
     free(s->folder);
     grid_free(&s->grid);
@@ -96,6 +106,10 @@ static int check_folder(const struct sweep *s, struct error *e)
 static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
 {
     size_t finished = 0, other = 0;
+    uint64_t disk = 0;
+    if (output_check(s->folder, 0, e)) return -1;
+    for (size_t i = 0; i < s->grid.count; i++)
+        if (output_check(s->runs[i].config.output_dir, 0, e)) return error_prefix(e, "run %s: ", s->grid.runs[i].name);
     for (size_t i = 0; i < s->grid.count && !interrupt_asked(); i++) {
         struct sweep_run *run = &s->runs[i];
         struct run_forecast forecast = {0};
@@ -107,10 +121,12 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
         if (changes < 0 || run_check(&run->config, w, run->finished, &forecast, e))
             return error_prefix(e, "run %s: ", s->grid.runs[i].name);
         run->work = forecast.work;
+        disk += run->state == SWEEP_WAITING ? forecast.disk : 0;
         finished += run->finished;
         other += run->finished && changes > 0;
     }
-    say("%zu run%s, %zu of them finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
+    if (output_check(s->folder, disk, e)) return -1;
+    say("%zu run%s, %zu finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
     if (other)
         say("%zu finished run%s made with other eval, logging or saving keys; what was made stays as it is", other,
             other == 1 ? " was" : "s were");
@@ -171,9 +187,7 @@ static int train_one(struct sweep *s, struct workshop *w, struct making *m, bool
     struct sweep_run *run = &s->runs[m->index];
     struct sweep_progress *p = &m->progress;
     const char *name = s->grid.runs[m->index].name;
-    char *config = path_join(run->config.output_dir, OUTPUT_CONFIG);
-    bool begun = file_exists(config);
-    free(config);
+    bool begun = output_is_run(run->config.output_dir);
     say("run %zu of %zu: %s", m->index + 1, s->grid.count, name);
     m->began = m->said = clock_seconds();
     p->now = run->work;
@@ -230,6 +244,7 @@ int sweep_train(struct sweep *s, struct workshop *w, bool *interrupted, struct e
     if (status == 0 && !(lock = output_open(s->folder, true, &resumable, e))) status = -1;
     // Another process may have ended between the look and the lock.
     for (size_t i = 0; i < s->grid.count && status == 0; i++) status = sweep_look(&s->runs[i], e);
+    if (status == 0) status = sweep_find_earlier(s, e);
     if (status == 0) status = sweep_write_grid(s, e);
     *interrupted = interrupt_asked();
     if (status == 0) status = train_all(s, w, interrupted, e);

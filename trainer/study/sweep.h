@@ -4,10 +4,13 @@
 // just what `pumice train` would have made of its config.
 //
 //   output_dir/NAME/          a run: log.jsonl, pumice_config.json, manifests, checkpoints, model (output.h)
-//   output_dir/sweep.json     {"axes":[{"name","values":[]}],"runs":[{"name","axes":{},"set":{}}]}: the grid
-//   output_dir/results.json   {"axes":[names],"runs":[{"name","axes":{},"state","why","seconds","steps","loss","hash",
+//   output_dir/sweep.json     {"axes":[{"name","values":[]}],"runs":[{"name","axes":{},"set":{}}],"earlier":[the same]}: the grid,
+//                             and those runs in the folder that only earlier grids had
+//   output_dir/results.json   {"axes":[names],"runs":[{"name","axes":{},"asked","state","why","seconds","steps","loss","hash",
 //                              "evaluations":[{"step","stage","eval":{"math":{"loss","score"}}}]}]}
 //   output_dir/results.csv    the same, a row a run and evaluation
+//
+// Results are those of all runs in the folder; "asked" are those of the grid asked for last, which come first.
 //
 // A sweep goes on where it was broken off: a run that is done is left alone, one that was begun goes on from its newest
 // checkpoint or, without one, starts afresh. A run is done when it has left its mark (outcome.h), its log ends with the
@@ -42,10 +45,19 @@ struct sweep_run {
     struct cJSON *evaluations;  // a list of the log's lines
 };
 
+// A run in the folder that is none of the grid's.
+struct sweep_earlier {
+    char *name;
+    struct cJSON *axes, *set; // as in grid_run; empty where no sweep.json has known them
+    struct sweep_run run;     // of its config output_dir alone
+};
+
 struct sweep {
     char *folder; // output_dir
     struct grid grid;
     struct sweep_run *runs; // (grid.count)
+    struct sweep_earlier *earlier; // (earlier_count) in the order of their names; none before sweep_find_earlier
+    size_t earlier_count;
 };
 
 // Reads the config of every run, and what their folders hold. `sets` are overrides of the base, `axes` grid_make's extra
@@ -77,9 +89,12 @@ const char *sweep_state_name(enum sweep_state state);
 int sweep_look(struct sweep_run *run, struct error *e);
 // Marks runs that failed when results.json was written and have not been tried since.
 void sweep_recall(struct sweep *s);
+// Finds the runs in the folder that are none of the grid's, with the axes that the folder's sweep.json knows of. One that
+// cannot be read counts as failed. 0, or -1 with the reason: sweep.json cannot be read.
+int sweep_find_earlier(struct sweep *s, struct error *e);
 struct cJSON *sweep_json(const struct sweep *s); // as results.json; cJSON_Delete
 void sweep_csv(struct text *out, const struct sweep *s);
-// A line a run, for people: its values, state, last loss, and what its last evaluation gave.
+// A line a run of the grid, for people: its values, state, last loss, and what its last evaluation gave.
 void sweep_table(struct text *out, const struct sweep *s);
 // sweep.json, results.json and results.csv, each atomically.
 int sweep_write_grid(const struct sweep *s, struct error *e);

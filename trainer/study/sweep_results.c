@@ -8,6 +8,7 @@
 #include "train/outcome.h"
 #include "train/output.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -82,24 +83,129 @@ int sweep_look(struct sweep_run *run, struct error *e)
     return 0;
 }
 
+// The run of that name in a list of runs, or NULL.
+static const cJSON *run_named(const cJSON *runs, const char *name)
+{
+    const cJSON *run;
+    cJSON_ArrayForEach(run, runs)
+    {
+        const cJSON *own = member(run, "name");
+        if (cJSON_IsString(own) && strcmp(own->valuestring, name) == 0) return run;
+    }
+    return NULL;
+}
+
+static cJSON *read_old(const struct sweep *s, const char *name, struct error *e)
+{
+    char *path = path_join(s->folder, name);
+    cJSON *old = file_exists(path) ? json_read_file(path, e) : NULL;
+    free(path);
+    return old;
+}
+
+static void recall_run(struct sweep_run *run, const char *name, const cJSON *results)
+{
+    const cJSON *old = run_named(member(results, "runs"), name), *state = member(old, "state"), *why = member(old, "why");
+    if (run->finished || !cJSON_IsString(state) || !cJSON_IsString(why) || strcmp(state->valuestring, "failed") != 0) return;
+    run->state = SWEEP_FAILED;
+    free(run->why);
+    run->why = mem_string(why->valuestring);
+}
+
 void sweep_recall(struct sweep *s)
 {
-    char *path = path_join(s->folder, "results.json");
-    cJSON *old = file_exists(path) ? json_read_file(path, NULL) : NULL;
-    free(path);
-    const cJSON *run;
-    cJSON_ArrayForEach(run, member(old, "runs"))
-    {
-        const cJSON *name = member(run, "name"), *state = member(run, "state"), *why = member(run, "why");
-        if (!cJSON_IsString(name) || !cJSON_IsString(state) || !cJSON_IsString(why) || strcmp(state->valuestring, "failed") != 0) continue;
-        for (size_t i = 0; i < s->grid.count; i++) {
-            if (s->runs[i].finished || strcmp(s->grid.runs[i].name, name->valuestring) != 0) continue;
-            s->runs[i].state = SWEEP_FAILED;
-            free(s->runs[i].why);
-            s->runs[i].why = mem_string(why->valuestring);
-        }
+    cJSON *results = read_old(s, "results.json", NULL);
+    for (size_t i = 0; i < s->grid.count; i++) recall_run(&s->runs[i], s->grid.runs[i].name, results);
+    cJSON_Delete(results);
+}
+
+// ---- runs of earlier grids ---------------------------------------------------------------------------------------
+
+static int by_name(const void *a, const void *b)
+{
+    const struct sweep_earlier *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static bool in_grid(const struct grid *g, const char *name)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (strcmp(g->runs[i].name, name) == 0) return true;
+    return false;
+}
+
+static cJSON *copy_or_empty(const cJSON *object)
+{
+    return cJSON_IsObject(object) ? cJSON_Duplicate(object, true) : cJSON_CreateObject();
+}
+
+static void add_earlier(struct sweep *s, const char *name, const cJSON *grids, const cJSON *results)
+{
+    struct error e = {0};
+    const cJSON *known = run_named(member(grids, "runs"), name);
+    if (!known) known = run_named(member(grids, "earlier"), name);
+    s->earlier = mem_resize(s->earlier, (s->earlier_count + 1) * sizeof *s->earlier);
+    struct sweep_earlier *x = &s->earlier[s->earlier_count++];
+    *x = (struct sweep_earlier){.name = mem_string(name), .axes = copy_or_empty(member(known, "axes")),
+        .set = copy_or_empty(member(known, "set")), .run.config.output_dir = path_join(s->folder, name)};
+    if (sweep_look(&x->run, &e)) { // no reason not to make the grid
+        x->run.state = SWEEP_FAILED;
+        x->run.why = mem_string(e.text);
+    } else {
+        recall_run(&x->run, name, results);
     }
-    cJSON_Delete(old);
+}
+
+int sweep_find_earlier(struct sweep *s, struct error *e)
+{
+    struct error why = {0};
+    cJSON *grids = read_old(s, OUTPUT_GRID, &why), *results = read_old(s, "results.json", NULL);
+    DIR *dir = why.text[0] ? NULL : opendir(s->folder);
+    for (struct dirent *d; dir && (d = readdir(dir));) {
+        if (d->d_name[0] == '.' || in_grid(&s->grid, d->d_name)) continue;
+        char *folder = path_join(s->folder, d->d_name);
+        if (output_is_run(folder)) add_earlier(s, d->d_name, grids, results);
+        free(folder);
+    }
+    if (dir) closedir(dir);
+    if (s->earlier_count) qsort(s->earlier, s->earlier_count, sizeof *s->earlier, by_name);
+    cJSON_Delete(grids);
+    cJSON_Delete(results);
+    if (why.text[0]) *e = why;
+    return why.text[0] ? -1 : 0;
+}
+
+// ---- all runs ----------------------------------------------------------------------------------------------------
+
+// A run of the results: of the grid, then of earlier ones.
+struct result {
+    const char *name;
+    const cJSON *axes;
+    const struct sweep_run *run;
+    bool asked;
+};
+
+static size_t row_count(const struct sweep *s)
+{
+    return s->grid.count + s->earlier_count;
+}
+
+static struct result row_at(const struct sweep *s, size_t i)
+{
+    if (i < s->grid.count) return (struct result){s->grid.runs[i].name, s->grid.runs[i].axes, &s->runs[i], true};
+    const struct sweep_earlier *x = &s->earlier[i - s->grid.count];
+    return (struct result){x->name, x->axes, &x->run, false};
+}
+
+// The names of all axes of all runs as an object's keys, the grid's first.
+static cJSON *axis_names(const struct sweep *s)
+{
+    cJSON *names = cJSON_CreateObject();
+    for (size_t i = 0; i < s->grid.axis_count; i++) cJSON_AddNullToObject(names, s->grid.axes[i].name);
+    for (size_t i = 0; i < s->earlier_count; i++)
+        for (const cJSON *axis = s->earlier[i].axes->child; axis; axis = axis->next)
+            if (!member(names, axis->string)) cJSON_AddNullToObject(names, axis->string);
+    return names;
 }
 
 // ---- JSON --------------------------------------------------------------------------------------------------------
@@ -112,13 +218,17 @@ static void add_number(cJSON *object, const char *name, double x)
 cJSON *sweep_json(const struct sweep *s)
 {
     cJSON *all = cJSON_CreateObject(), *axes = cJSON_AddArrayToObject(all, "axes"), *runs = cJSON_AddArrayToObject(all, "runs");
-    for (size_t i = 0; i < s->grid.axis_count; i++) cJSON_AddItemToArray(axes, cJSON_CreateString(s->grid.axes[i].name));
-    for (size_t i = 0; i < s->grid.count; i++) {
-        const struct sweep_run *run = &s->runs[i];
+    cJSON *names = axis_names(s);
+    for (const cJSON *name = names->child; name; name = name->next) cJSON_AddItemToArray(axes, cJSON_CreateString(name->string));
+    cJSON_Delete(names);
+    for (size_t i = 0; i < row_count(s); i++) {
+        const struct result row = row_at(s, i);
+        const struct sweep_run *run = row.run;
         cJSON *o = cJSON_CreateObject();
         cJSON_AddItemToArray(runs, o);
-        cJSON_AddStringToObject(o, "name", s->grid.runs[i].name);
-        cJSON_AddItemToObject(o, "axes", cJSON_Duplicate(s->grid.runs[i].axes, true));
+        cJSON_AddStringToObject(o, "name", row.name);
+        cJSON_AddItemToObject(o, "axes", cJSON_Duplicate(row.axes, true));
+        cJSON_AddBoolToObject(o, "asked", row.asked);
         cJSON_AddStringToObject(o, "state", sweep_state_name(run->state));
         if (run->why) cJSON_AddStringToObject(o, "why", run->why);
         add_number(o, "seconds", round(run->seconds * 1e6) * 1e-6);
@@ -130,8 +240,18 @@ cJSON *sweep_json(const struct sweep *s)
     return all;
 }
 
-static cJSON *grid_json(const struct grid *g)
+static void add_run(cJSON *runs, const char *name, const cJSON *axes, const cJSON *set)
 {
+    cJSON *run = cJSON_CreateObject();
+    cJSON_AddItemToArray(runs, run);
+    cJSON_AddStringToObject(run, "name", name);
+    cJSON_AddItemToObject(run, "axes", cJSON_Duplicate(axes, true));
+    cJSON_AddItemToObject(run, "set", cJSON_Duplicate(set, true));
+}
+
+static cJSON *grid_json(const struct sweep *s)
+{
+    const struct grid *g = &s->grid;
     cJSON *all = cJSON_CreateObject(), *axes = cJSON_AddArrayToObject(all, "axes"), *runs = cJSON_AddArrayToObject(all, "runs");
     for (size_t i = 0; i < g->axis_count; i++) {
         cJSON *axis = cJSON_CreateObject();
@@ -139,27 +259,23 @@ static cJSON *grid_json(const struct grid *g)
         cJSON_AddStringToObject(axis, "name", g->axes[i].name);
         cJSON_AddItemToObject(axis, "values", cJSON_CreateStringArray((const char *const *)g->axes[i].labels, (int)g->axes[i].count));
     }
-    for (size_t i = 0; i < g->count; i++) {
-        cJSON *run = cJSON_CreateObject();
-        cJSON_AddItemToArray(runs, run);
-        cJSON_AddStringToObject(run, "name", g->runs[i].name);
-        cJSON_AddItemToObject(run, "axes", cJSON_Duplicate(g->runs[i].axes, true));
-        cJSON_AddItemToObject(run, "set", cJSON_Duplicate(g->runs[i].set, true));
-    }
+    for (size_t i = 0; i < g->count; i++) add_run(runs, g->runs[i].name, g->runs[i].axes, g->runs[i].set);
+    cJSON *earlier = cJSON_AddArrayToObject(all, "earlier");
+    for (size_t i = 0; i < s->earlier_count; i++) add_run(earlier, s->earlier[i].name, s->earlier[i].axes, s->earlier[i].set);
     return all;
 }
 
 // ---- tables ------------------------------------------------------------------------------------------------------
 
-// The names of all evaluations of all runs, in the order in which they first appear, as a list of texts; those that have a
-// score somewhere are named in `scored`.
-static cJSON *evaluation_names(const struct sweep *s, cJSON **scored)
+// The names of all evaluations of the first `count` runs, in the order in which they first appear, as a list of texts; those
+// that have a score somewhere are named in `scored`.
+static cJSON *evaluation_names(const struct sweep *s, size_t count, cJSON **scored)
 {
     cJSON *names = cJSON_CreateObject();
     *scored = cJSON_CreateObject();
-    for (size_t i = 0; i < s->grid.count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const cJSON *line, *eval;
-        cJSON_ArrayForEach(line, s->runs[i].evaluations) cJSON_ArrayForEach(eval, member(line, "eval"))
+        cJSON_ArrayForEach(line, row_at(s, i).run->evaluations) cJSON_ArrayForEach(eval, member(line, "eval"))
         {
             if (!member(names, eval->string)) cJSON_AddNullToObject(names, eval->string);
             if (member(eval, "score") && !member(*scored, eval->string)) cJSON_AddNullToObject(*scored, eval->string);
@@ -169,9 +285,10 @@ static cJSON *evaluation_names(const struct sweep *s, cJSON **scored)
 }
 
 // Of an axis in a run, as text; the caller frees.
-static char *axis_text(const struct grid_run *run, const char *axis)
+static char *axis_text(const cJSON *axes, const char *axis)
 {
-    const cJSON *value = member(run->axes, axis);
+    const cJSON *value = member(axes, axis);
+    if (!value) return mem_string("");
     return cJSON_IsString(value) ? mem_string(value->valuestring) : json_print(value, false);
 }
 
@@ -199,16 +316,16 @@ static void add_value(struct text *out, const cJSON *value)
     free(text);
 }
 
-static void add_row(struct text *out, const struct sweep *s, size_t i, const cJSON *line, const cJSON *names)
+static void add_row(struct text *out, const struct result *row, const cJSON *line, const cJSON *axes, const cJSON *names)
 {
-    const struct sweep_run *run = &s->runs[i];
+    const struct sweep_run *run = row->run;
     cJSON *end = cJSON_CreateObject();
     add_number(end, "loss", run->loss);
     add_number(end, "seconds", round(run->seconds * 1e6) * 1e-6);
     cJSON_AddNumberToObject(end, "steps", (double)run->steps);
-    add_field(out, s->grid.runs[i].name, true);
-    for (size_t k = 0; k < s->grid.axis_count; k++) {
-        char *text = axis_text(&s->grid.runs[i], s->grid.axes[k].name);
+    add_field(out, row->name, true);
+    for (const cJSON *axis = axes->child; axis; axis = axis->next) {
+        char *text = axis_text(row->axes, axis->string);
         add_field(out, text, false);
         free(text);
     }
@@ -222,23 +339,25 @@ static void add_row(struct text *out, const struct sweep *s, size_t i, const cJS
     }
     for (const cJSON *value = end->child; value; value = value->next) add_value(out, value);
     add_field(out, run->hash, false);
-    text_print(out, "\n");
+    text_print(out, ",%s\n", row->asked ? "true" : "false");
     cJSON_Delete(end);
 }
 
 void sweep_csv(struct text *out, const struct sweep *s)
 {
-    cJSON *scored, *names = evaluation_names(s, &scored);
+    cJSON *scored, *names = evaluation_names(s, row_count(s), &scored), *axes = axis_names(s);
     add_field(out, "run", true);
-    for (size_t k = 0; k < s->grid.axis_count; k++) add_field(out, s->grid.axes[k].name, false);
+    for (const cJSON *axis = axes->child; axis; axis = axis->next) add_field(out, axis->string, false);
     text_print(out, ",state,step,stage");
     for (const cJSON *name = names->child; name; name = name->next) text_print(out, ",%s_loss,%s_score", name->string, name->string);
-    text_print(out, ",train_loss,seconds,steps,hash\n");
-    for (size_t i = 0; i < s->grid.count; i++) {
-        const cJSON *line = s->runs[i].evaluations->child;
-        add_row(out, s, i, line, names);
-        for (line = line ? line->next : NULL; line; line = line->next) add_row(out, s, i, line, names);
+    text_print(out, ",train_loss,seconds,steps,hash,asked\n");
+    for (size_t i = 0; i < row_count(s); i++) {
+        const struct result row = row_at(s, i);
+        const cJSON *line = row.run->evaluations->child;
+        add_row(out, &row, line, axes, names);
+        for (line = line ? line->next : NULL; line; line = line->next) add_row(out, &row, line, axes, names);
     }
+    cJSON_Delete(axes);
     cJSON_Delete(names);
     cJSON_Delete(scored);
 }
@@ -289,7 +408,7 @@ static void cell_number(struct table *t, const char *format, double x)
 
 void sweep_table(struct text *out, const struct sweep *s)
 {
-    cJSON *scored, *names = evaluation_names(s, &scored);
+    cJSON *scored, *names = evaluation_names(s, s->grid.count, &scored);
     struct table t = {.rows = s->grid.count + 1,
         .columns = s->grid.axis_count + 3 + (size_t)(cJSON_GetArraySize(names) + cJSON_GetArraySize(scored))};
     t.cells = mem_zero(t.rows * t.columns, sizeof *t.cells);
@@ -306,7 +425,7 @@ void sweep_table(struct text *out, const struct sweep *s)
         int count = cJSON_GetArraySize(run->evaluations);
         const cJSON *last = count ? member(cJSON_GetArrayItem(run->evaluations, count - 1), "eval") : NULL;
         for (size_t k = 0; k < s->grid.axis_count; k++) {
-            char *text = axis_text(&s->grid.runs[i], s->grid.axes[k].name);
+            char *text = axis_text(s->grid.runs[i].axes, s->grid.axes[k].name);
             cell(&t, "%s", text);
             free(text);
         }
@@ -339,7 +458,7 @@ static int write_json(const struct sweep *s, const char *name, cJSON *json, stru
 
 int sweep_write_grid(const struct sweep *s, struct error *e)
 {
-    return write_json(s, OUTPUT_GRID, grid_json(&s->grid), e);
+    return write_json(s, OUTPUT_GRID, grid_json(s), e);
 }
 
 int sweep_write_results(const struct sweep *s, struct error *e)

@@ -279,7 +279,8 @@ int ability_make(struct ability *a, const struct source *s, const struct bundle 
         a->chance = (double)(m.chances / a->rows);
         return 0;
     }
-    error_set(e, "%s: none of its %zu row%s can be scored; the first: %s", s->name, s->count, plural(s->count), a->problem);
+    if (s->count == 1) error_set(e, "%s: its only row cannot be scored: %s", s->name, a->problem);
+    else error_set(e, "%s: none of its %zu rows can be scored; the first: %s", s->name, s->count, a->problem);
     ability_free(a);
     return -1;
 }

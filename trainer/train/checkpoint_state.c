@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "formats/json_file.h"
 #include "train/checkpoint_parts.h"
-#include "train/output.h"
+#include "train/log_read.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -388,19 +388,14 @@ static cJSON *history_of(const cJSON *line, double *epoch, double *tokens)
 // what someone else has done to the log is left out.
 static cJSON *history_make(double *tokens, const char *output_dir, uint64_t log_bytes)
 {
-    struct file_map f = {(const uint8_t *)"", 0};
+    struct log_reader reader;
+    struct log_line line;
     cJSON *history = cJSON_CreateArray();
-    char *path = path_join(output_dir, OUTPUT_LOG);
     double epoch = 0;
-    if (log_bytes) file_map(&f, path, NULL); // leaves it empty when it fails
-    const uint8_t *at = f.data, *last = f.data + (f.bytes < log_bytes ? f.bytes : log_bytes), *end;
-    for (; at < last && (end = memchr(at, '\n', (size_t)(last - at))); at = end + 1) {
-        cJSON *line = json_read_text(path, (const char *)at, (size_t)(end - at), NULL);
-        if (line) cJSON_AddItemToArray(history, history_of(line, &epoch, tokens));
-        cJSON_Delete(line);
-    }
-    file_unmap(&f);
-    free(path);
+    bool there = log_reader_open(&reader, output_dir, NULL) > 0;
+    while (there && reader.at < log_bytes && log_reader_next(&reader, &line))
+        if (line.kind != LOG_OTHER && reader.at <= log_bytes) cJSON_AddItemToArray(history, history_of(line.json, &epoch, tokens));
+    log_reader_close(&reader);
     return history;
 }
 

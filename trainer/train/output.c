@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 struct output {
@@ -114,6 +115,43 @@ void output_close(struct output *o)
     if (!o) return;
     if (o->lock >= 0) close(o->lock); // the file stays: removing it would let two processes hold two of them
     free(o);
+}
+
+// The folder, or the nearest one above it of which something is there. The caller frees.
+static char *first_there(const char *folder)
+{
+    struct stat st;
+    char *at = mem_string(folder);
+    while (lstat(at, &st) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        char *above = path_folder(at);
+        bool top = strcmp(above, at) == 0;
+        free(at);
+        at = above;
+        if (top) break;
+    }
+    return at;
+}
+
+int output_check(const char *folder, uint64_t bytes, struct error *e)
+{
+    struct stat st;
+    struct statvfs disk;
+    char *there = first_there(folder);
+    int status = 0;
+    if (stat(there, &st) != 0 || (S_ISDIR(st.st_mode) && access(there, W_OK | X_OK) != 0))
+        status = error_set(e, "%s: cannot be written to: %s: %s; choose another folder", folder, there, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        status = error_set(e, "%s: cannot be a folder: %s is a file; choose another folder", folder, there);
+    else if (statvfs(there, &disk) == 0 && disk.f_blocks) { // some file systems count nothing
+        double left = (double)disk.f_bavail * (double)disk.f_frsize;
+        if (left <= 0)
+            status = error_set(e, "%s: its disk is full; make room, or choose another folder", folder);
+        else if (left < (double)bytes)
+            status = error_set(e, "%s: its disk has %.3g GB left, and %.3g GB will be written; make room, or choose another folder",
+                folder, left * 1e-9, (double)bytes * 1e-9);
+    }
+    free(there);
+    return status;
 }
 
 bool output_in_use(const char *folder)

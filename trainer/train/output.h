@@ -45,6 +45,9 @@ struct output;
 // run starts afresh. NULL with the reason, which names the process that holds the folder if one does.
 struct output *output_open(const char *folder, bool resume, bool *resumable, struct error *e);
 void output_close(struct output *o); // NULL is fine
+// Whether output_open could make or use the folder, and write that many bytes there, as far as can be seen without making
+// anything: for the first second of what takes long. 0, or -1 with the reason.
+int output_check(const char *folder, uint64_t bytes, struct error *e);
 // Whether a process holds the folder now. Changes nothing in it.
 bool output_in_use(const char *folder);
 

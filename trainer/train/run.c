@@ -326,7 +326,8 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
     const struct config *c = r->config;
     struct blueprint *b = mem_zero(1, sizeof *b);
     struct choices *choices = NULL;
-    if (make_blueprint(r, b, &choices, checkpoint, e) || (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e)) {
+    if (make_blueprint(r, b, &choices, checkpoint, e) || (!checkpoint && output_check(c->output_dir, run_disk(c, b), e)) ||
+        (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e)) {
         blueprint_free(b);
         choices_free(choices);
         free(b);
@@ -375,6 +376,7 @@ int run_train(const struct config *c, struct workshop *w, const struct run_optio
     struct error *e)
 {
     *out = (struct run_outcome){0};
+    if (output_check(c->output_dir, 0, e)) return -1;
     struct run r = {.config = c, .options = options, .workshop = w, .gpu = workshop_gpu(w, c->device, e)};
     if (!r.gpu || run_supported(c, gpu_info(r.gpu), e)) return -1; // before anything is written
     interrupt_begin();

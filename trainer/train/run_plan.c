@@ -180,6 +180,13 @@ static int compare_data(const struct config *c, const struct dataset *d, struct 
     return status;
 }
 
+uint64_t run_disk(const struct config *c, const struct blueprint *b)
+{
+    uint64_t model = c->save_dtype == PRECISION_F32 ? 4 : 2, moments = run_optimizer(c) == OPTIMIZER_ADAMW ? 8 : 0;
+    uint64_t checkpoint = c->save_strategy == WHEN_NO ? 0 : 4 + (model == 2 ? 2 : 0) + moments;
+    return b->layout.parameters * (model + checkpoint);
+}
+
 int run_check(const struct config *c, struct workshop *w, bool made, struct run_forecast *out, struct error *e)
 {
     const struct gpu *gpu = workshop_gpu(w, c->device, e);
@@ -190,8 +197,9 @@ int run_check(const struct config *c, struct workshop *w, bool made, struct run_
     struct limits limits = limits_of(gpu_info(gpu));
     struct blueprint b;
     int status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
+    if (status == 0)
+        *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model)), made ? 0 : run_disk(c, &b)};
     if (status == 0 && !made) blueprint_free(&b);
-    if (status == 0) *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model))};
     dataset_close(&d);
     return status;
 }

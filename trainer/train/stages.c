@@ -151,8 +151,9 @@ void stages_say_empty(const struct stages *s, const struct config *c)
             char *why = mix->amount == AMOUNT_SHARE
                             ? mem_format("%g of mix_rows, %" PRIu64 ", is less than one row", mix->value, mix_rows)
                         : mix->amount == AMOUNT_FRACTION && !draw_fraction(share->available, mix->value)
-                            ? mem_format("%g of its %" PRIu32 " row%s is less than one row", mix->value, share->available,
-                                  plural(share->available))
+                            ? share->available == 1
+                                  ? mem_format("%g of its only row is less than one row", mix->value)
+                                  : mem_format("%g of its %" PRIu32 " rows is less than one row", mix->value, share->available)
                             : mem_format("mix_rows, %" PRIu64 ", leaves no row for it", mix_rows);
             say("stage %s: nothing of %s is drawn: %s", s->stages[k].name, share->name, why);
             free(why);

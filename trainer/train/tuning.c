@@ -185,10 +185,12 @@ static void report_say(const struct gpu *gpu, const struct tune_report *r, bool 
     struct text text = {0};
     tuning_print(&text, choices, met);
     if (r->products && measured)
-        say("%d products tried on %s by %d variants, %d of them wrong, in %.1f s (%.2f s of them running)", r->products,
-            gpu_info(gpu)->name, r->tried, r->wrong, r->seconds, r->device_seconds);
+        say("%d product%s tried on %s by %d variant%s, %d wrong, in %.1f s (%.2f s of them running)", r->products,
+            plural((uint64_t)r->products), gpu_info(gpu)->name, r->tried, plural((uint64_t)r->tried), r->wrong,
+            r->seconds, r->device_seconds);
     else if (r->products)
-        say("%d products checked on %s in %.1f s, %d variants wrong", r->products, gpu_info(gpu)->name, r->seconds, r->wrong);
+        say("%d product%s checked on %s in %.1f s, %d variant%s wrong", r->products, plural((uint64_t)r->products), gpu_info(gpu)->name,
+            r->seconds, r->wrong, plural((uint64_t)r->wrong));
     say("products: %s", text.bytes ? text.data : "none");
     text_free(&text);
 }
