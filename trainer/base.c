@@ -271,6 +271,11 @@ uint64_t memory_peak(void)
     return kilobytes * 1024;
 }
 
+uint64_t memory_total(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 double clock_seconds(void)
 {
     struct timespec t;

@@ -83,6 +83,8 @@ uint64_t fnv1a(uint64_t hash, const void *data, size_t bytes);
 
 // The most memory this process has had in RAM so far, in bytes; 0 where the system does not say (no /proc).
 uint64_t memory_peak(void);
+// The machine's RAM, in bytes.
+uint64_t memory_total(void);
 
 // Seconds on a clock that only goes forward.
 double clock_seconds(void);

@@ -83,6 +83,58 @@ static void test_rows(struct workshop *w)
     config_free(&c);
 }
 
+// What nobody holds goes when there is too much of it, the longest released first; what is held stays.
+static void test_shelf_room(struct workshop *w)
+{
+    struct config c, other;
+    read_config(&c, NULL);
+    read_config(&other, "max_length=60");
+    const struct bundle *b = workshop_bundle(w, &c, &e);
+    struct shelf *none = shelf_make(0);
+    const struct shelf_rows *a = shelf_train(none, &c, 0, 64, b, &e);
+    uint64_t one = shelf_bytes(none);
+    CHECK(a && one > 0 && shelf_train(none, &c, 0, 64, b, &e) == a);
+    shelf_release(none, a);
+    CHECK(shelf_bytes(none) == one); // held once more
+    shelf_release(none, a);
+    CHECK(shelf_bytes(none) == 0);
+    shelf_free(none);
+
+    struct shelf *two = shelf_make(2 * one);
+    a = shelf_train(two, &c, 0, 64, b, &e);
+    const struct shelf_rows *second = shelf_train(two, &c, 1, 64, b, &e), *third = shelf_train(two, &other, 0, 60, b, &e);
+    CHECK(second && third && shelf_bytes(two) == 3 * one);
+    shelf_release(two, second);
+    shelf_release(two, a);
+    CHECK(shelf_bytes(two) == 3 * one);
+    shelf_release(two, third); // the second one goes
+    CHECK(shelf_bytes(two) == 2 * one);
+    CHECK(shelf_train(two, &c, 0, 64, b, &e) == a && shelf_train(two, &other, 0, 60, b, &e) == third);
+    CHECK(shelf_bytes(two) == 2 * one);
+    CHECK(shelf_train(two, &c, 1, 64, b, &e) && shelf_bytes(two) == 3 * one);
+    shelf_free(two);
+    config_free(&other);
+    config_free(&c);
+}
+
+// A dataset gives back what it has taken, also one that cannot be made.
+static void test_dataset_room(struct workshop *w)
+{
+    static const char *const sets[] = {NULL, "eval.x.path=nothing.jsonl", "sources.b.path=nothing.jsonl", "seed=3"};
+    struct shelf *shelf = shelf_make(0);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        struct config c;
+        struct dataset d;
+        read_config(&c, sets[i]);
+        bool good = dataset_open(&d, &c, workshop_bundle(w, &c, &e), shelf, true, &e) == 0;
+        CHECK_SAY(good == (i == 0 || i == 3) && (shelf_bytes(shelf) > 0) == good, "%zu: %s", i, e.text);
+        if (good) dataset_close(&d);
+        CHECK(shelf_bytes(shelf) == 0);
+        config_free(&c);
+    }
+    shelf_free(shelf);
+}
+
 // The session of a config in that workshop, made as a run makes it.
 static struct session *session_of(struct workshop *w, const char *set)
 {
@@ -140,6 +192,8 @@ int main(void)
     struct workshop *w = workshop_open(open_device, NULL);
     test_bundles(w);
     test_rows(w);
+    test_shelf_room(w);
+    test_dataset_room(w);
     test_sessions(w);
     workshop_close(w);
     CHECK(folder_remove(folder, &e) == 0);

@@ -54,7 +54,7 @@ static int plan_memory(struct blueprint *b, const struct config *c, const struct
     struct limits *limits, const struct gpu_info *info, struct error *e)
 {
     if (run_blueprint(b, c, d, bundle, limits, e) == 0) return 0;
-    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t memory = memory_total();
     if (!info || info->type != GPU_SOFTWARE || limits->heap >= memory) return -1;
     limits->heap = memory;
     if (run_blueprint(b, c, d, bundle, limits, NULL)) return -1;

@@ -22,7 +22,7 @@ static int load_cut(struct dataset *d, struct cut *cut, const struct bundle *b, 
         if (!used) continue;
         const struct shelf_rows *rows = shelf_train(shelf, c, i, cut->max_length, b, e);
         if (!rows) return -1;
-        cut->sources[i] = &rows->source;
+        cut->sources[i] = rows;
         cut->rows[i] = rows->source.rows;
         if (rows->source.longest > d->longest) d->longest = rows->source.longest;
     }
@@ -51,8 +51,8 @@ static int draw(struct dataset *d, struct error *e)
     uint32_t *available = mem_zero(c->stage_count * c->source_count, sizeof *available);
     for (size_t k = 0; k < c->stage_count; k++)
         for (size_t i = 0; i < c->source_count; i++) {
-            const struct source *source = dataset_cut(d, k)->sources[i];
-            available[k * c->source_count + i] = source ? (uint32_t)source->count : 0;
+            const struct shelf_rows *rows = dataset_cut(d, k)->sources[i];
+            available[k * c->source_count + i] = rows ? (uint32_t)rows->source.count : 0;
         }
     int status = stages_make(&d->stages, c, available, e);
     free(available);
@@ -89,8 +89,8 @@ static int load_evals(struct dataset *d, const struct bundle *b, struct shelf *s
 int dataset_open(struct dataset *d, const struct config *c, const struct bundle *b, struct shelf *shelf, bool with_evals,
     struct error *e)
 {
-    *d = (struct dataset){.config = c, .longest = 1, .own = shelf ? NULL : shelf_make()};
-    if (!shelf) shelf = d->own;
+    *d = (struct dataset){.config = c, .longest = 1, .own = shelf ? NULL : shelf_make(0)};
+    d->shelf = shelf = shelf ? shelf : d->own;
     d->stage_cut = mem_zero(c->stage_count, sizeof *d->stage_cut);
     d->stage_eval = mem_zero(c->stage_count, sizeof *d->stage_eval);
     if (load_cuts(d, b, shelf, e) == 0 && draw(d, e) == 0 && (!with_evals || load_evals(d, b, shelf, e) == 0)) return 0;
@@ -100,7 +100,10 @@ int dataset_open(struct dataset *d, const struct config *c, const struct bundle 
 
 void dataset_close(struct dataset *d)
 {
+    for (size_t i = 0; i < d->eval_count; i++) shelf_release(d->shelf, d->evals[i]);
     for (size_t i = 0; i < d->cut_count; i++) {
+        for (size_t k = 0; k < d->config->source_count; k++)
+            if (d->cuts[i].sources[k]) shelf_release(d->shelf, d->cuts[i].sources[k]);
         free(d->cuts[i].sources);
         free(d->cuts[i].rows);
     }

@@ -11,13 +11,14 @@
 // The sources as one max_length cuts them. Stages of the same max_length share it.
 struct cut {
     uint64_t max_length;
-    const struct source **sources;    // (config.source_count), the shelf's; NULL: no such stage uses it
+    const struct shelf_rows **sources; // (config.source_count), the shelf's; NULL: no such stage uses it
     const struct conversation **rows; // (config.source_count) their conversations, as stages.h takes them
 };
 
 struct dataset {
     const struct config *config;
-    struct shelf *own; // where the rows are when no shelf was given
+    struct shelf *shelf; // where the rows are
+    struct shelf *own;   // the same when none was given, else NULL
     struct cut *cuts;  // (cut_count)
     size_t cut_count;
     size_t *stage_cut;    // (stages) index into cuts
@@ -31,7 +32,7 @@ struct dataset {
     uint32_t requests;    // most answers to generate for one evaluation file
 };
 
-// Loads and draws; says on stderr what was skipped and cut. `shelf` keeps the rows for others and outlives the dataset;
+// Loads and draws; says on stderr what was skipped and cut. The rows of `shelf` are held until dataset_close; it outlives the dataset.
 // NULL: the dataset has its own, to be closed before the bundle. `with_evals` false: for what only trains. -1 with the
 // reason.
 int dataset_open(struct dataset *d, const struct config *c, const struct bundle *b, struct shelf *shelf, bool with_evals,

@@ -11,16 +11,21 @@ struct entry {
     char *key;
     struct template template;
     bool own_template, scored; // of those two, which is there
+    size_t holders;
+    uint64_t released; // the shelf's count of releases at its last one
 };
 
 struct shelf {
     struct entry **entries; // (count); pointers, as rows are handed out and stay where they are
     size_t count, capacity;
+    uint64_t spare, releases;
 };
 
-struct shelf *shelf_make(void)
+struct shelf *shelf_make(uint64_t spare)
 {
-    return mem_zero(1, sizeof(struct shelf));
+    struct shelf *s = mem_zero(1, sizeof *s);
+    s->spare = spare;
+    return s;
 }
 
 static void entry_free(struct entry *entry)
@@ -38,6 +43,52 @@ void shelf_free(struct shelf *s)
     for (size_t i = 0; i < s->count; i++) entry_free(s->entries[i]);
     free(s->entries);
     free(s);
+}
+
+static uint64_t entry_bytes(const struct entry *entry)
+{
+    const struct source *s = &entry->rows.source;
+    const struct ability *a = &entry->rows.ability;
+    uint64_t bytes = s->capacity * (sizeof *s->rows + (s->raw ? sizeof *s->raw : 0));
+    for (int i = 0; i <= SOURCE_THREADS; i++) bytes += s->arenas[i].total;
+    return bytes + a->arena.total + a->item_capacity * sizeof *a->items;
+}
+
+uint64_t shelf_bytes(const struct shelf *s)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < s->count; i++) bytes += entry_bytes(s->entries[i]);
+    return bytes;
+}
+
+// Of what nobody holds, what is too much, the longest released first.
+static void clear_away(struct shelf *s)
+{
+    for (;;) {
+        uint64_t idle = 0;
+        size_t oldest = s->count;
+        for (size_t i = 0; i < s->count; i++) {
+            const struct entry *entry = s->entries[i];
+            if (entry->holders) continue;
+            idle += entry_bytes(entry);
+            if (oldest == s->count || entry->released < s->entries[oldest]->released) oldest = i;
+        }
+        if (idle <= s->spare) return;
+        entry_free(s->entries[oldest]);
+        s->entries[oldest] = s->entries[--s->count];
+    }
+}
+
+void shelf_release(struct shelf *s, const struct shelf_rows *rows)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct entry *entry = s->entries[i];
+        if (&entry->rows != rows) continue;
+        entry->holders--;
+        entry->released = ++s->releases;
+        clear_away(s);
+        return;
+    }
 }
 
 // What is wanted of some rows; metric and max_new_tokens are an evaluation's.
@@ -101,6 +152,7 @@ static const struct shelf_rows *find(struct shelf *s, const struct wish *w, stru
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->entries[i]->key, key) == 0) {
             free(key);
+            s->entries[i]->holders++;
             return &s->entries[i]->rows;
         }
     struct entry *entry = mem_zero(1, sizeof *entry);
@@ -109,6 +161,7 @@ static const struct shelf_rows *find(struct shelf *s, const struct wish *w, stru
         entry_free(entry);
         return NULL;
     }
+    entry->holders = 1;
     GROW(s->entries, s->count, s->capacity);
     s->entries[s->count++] = entry;
     return &entry->rows;

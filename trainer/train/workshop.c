@@ -10,6 +10,9 @@
 // Sessions kept: one for each value of an axis that changes the blueprint, when it is not the slowest one.
 #define SESSIONS 4
 
+// Part of the machine's memory that rows may keep between runs.
+#define SPARE_ROWS 8
+
 struct device {
     char *choice;
     struct gpu *gpu;
@@ -45,7 +48,7 @@ struct workshop *workshop_open(workshop_device open, void *context)
     struct workshop *w = mem_zero(1, sizeof *w);
     w->open = open;
     w->context = context;
-    w->shelf = shelf_make();
+    w->shelf = shelf_make(memory_total() / SPARE_ROWS);
     return w;
 }
 
