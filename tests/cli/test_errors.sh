@@ -84,7 +84,17 @@ mkdir nothing
 says "nothing to go on with" 1 "data/nothing.jsonl" "$pumice" train tiny.json --resume --set output_dir=nothing sources.math.path=data/nothing.jsonl
 check "no run in a folder that was there" test -z "$(ls nothing)"
 
-# folders
+# folders: what cannot be one is found before models and devices are looked for
+for folder in data/math.jsonl data/math.jsonl/a/b; do
+    says "a file as folder: $folder" 1 "$folder: cannot be a folder: $work/data/math.jsonl is a file" env VK_DRIVER_FILES=/nowhere \
+        VK_ICD_FILENAMES=/nowhere "$pumice" train tiny.json --set init=null model_name_or_path=nowhere "output_dir=$folder"
+done
+says "a sweep's" 1 "cannot be a folder" env VK_DRIVER_FILES=/nowhere VK_ICD_FILENAMES=/nowhere "$pumice" sweep tiny.json \
+    --axis seed=1,2 --set output_dir=data/math.jsonl/a
+mkdir half && : >half/seed=2
+says "one run's" 1 "run seed=2: $work/half/seed=2: cannot be a folder" "$pumice" sweep tiny.json --axis seed=1,2 --set output_dir=half
+check "and the others are not begun" test ! -e half/seed=1
+says "a selection's" 1 "cannot be a folder" "$pumice" select memory --model nowhere --facts x --templates x --output data/math.jsonl/a
 mkdir -p taken && echo keep >taken/model.safetensors
 says "a folder with other files" 1 "taken" "$pumice" train tiny.json --set output_dir=taken
 check "which are left alone" grep -q keep taken/model.safetensors
@@ -104,10 +114,20 @@ wait "$pid" 2>/dev/null || true
 mkdir full
 if mount -t tmpfs -o size=2m tmpfs full 2>/dev/null; then
     trap 'umount "$work/full"; rm -rf "$work"' EXIT
+    says "no room for a single model" 1 "full/large: its disk has 2.1 MB left, and 4." "$pumice" train tiny.json --set output_dir=full/large \
+        init.hidden_size=96 init.intermediate_size=384
+    says "no room for a sweep" 1 "full/many: its disk has" "$pumice" sweep tiny.json --set output_dir=full/many --axis seed=1,2,3,4,5
     says "a full disk" 1 "full/" "$pumice" train tiny.json --set output_dir=full/run save_steps=1 save_total_limit=0
     check "and left nothing half written" test -z "$(find full -name '*.tmp' -o -path full/run/model.safetensors)"
     newest=$(ls -d full/run/checkpoint-* | sort -t- -k2 -n | tail -n 1)
     check "the newest checkpoint is whole" "$pumice" eval --model "$newest" --data data/math_test.jsonl
+    # not a byte left
+    head -c 4000000 /dev/zero >full/rest 2>/dev/null || true
+    says "a disk without room" 1 "full/more: its disk is full" env VK_DRIVER_FILES=/nowhere VK_ICD_FILENAMES=/nowhere "$pumice" train \
+        tiny.json --set output_dir=full/more
+    mount -o remount,ro full
+    says "a disk that is read only" 1 "full/more: cannot be written to: $work/full: Read-only file system" env VK_DRIVER_FILES=/nowhere \
+        VK_ICD_FILENAMES=/nowhere "$pumice" train tiny.json --set output_dir=full/more
 else
     echo "not root: a full disk is not tried"
 fi

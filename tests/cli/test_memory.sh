@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# pumice select memory and pumice diff on a tiny model: the same numbers shared and alone, in one go and after a stop; what is
-# written; what is said of bad input.
+# pumice select memory on a tiny model: the same numbers shared and alone, in one go and after a stop; what is written; what
+# is said of bad input.
 . "$(dirname "$0")/tiny.sh"
 cd "$work"
-check 'training' "$pumice" train tiny.json --set num_train_epochs=1 save_dtype=f32
+check 'training' "$pumice" train tiny.json --set num_train_epochs=1 save_strategy=no save_steps=0
 
 cat >templates.json <<END
 { "letter": { "question": "A letter in {subject}?", "templates": ["Some letter of {subject} is", "Some letter of {subject}:", "{subject} has"] },
@@ -20,7 +20,7 @@ done >facts.jsonl
 select_memory() { # select_memory OUTPUT [options]
     output=$1
     shift
-    "$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output "$output" --samples 4 \
+    "$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output "$output" --samples 2 \
         --temperature 1 --max-new-tokens 6 --stop '\n' "$@"
 }
 
@@ -30,7 +30,7 @@ check 'three at a time' select_memory three --batch 3
 for other in alone three; do
     cmp -s shared/levels.jsonl $other/levels.jsonl || { echo "FAILED: levels differ from $other's"; failed=1; }
 done
-[ "$(grep -c '"object":"unheard of".*"hits":0,"samples":12,"share":0,"level":0' shared/levels.jsonl)" = 6 ] ||
+[ "$(grep -c '"object":"unheard of".*"hits":0,"samples":6,"share":0,"level":0' shared/levels.jsonl)" = 6 ] ||
     { echo "FAILED: levels of what is never said"; failed=1; }
 grep -q '"object":"e".*"hits":[1-9]' shared/levels.jsonl || { echo "FAILED: nothing was ever said"; failed=1; }
 grep -q '"facts":18' shared/summary.json || grep -q '"facts":	18' shared/summary.json || { echo "FAILED: the summary"; failed=1; }
@@ -55,11 +55,11 @@ echo '{"key": 3}' >>stopped/recall.jsonl
 says 'a broken line' 1 'recall.jsonl:20: it is no fact' select_memory stopped
 
 # ctrl-C: said at once, nothing half written, and the same command goes on.
-"$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 100 \
+"$pumice" select memory --model run --facts facts.jsonl --templates templates.json --output broken --samples 30 \
     --temperature 1 --max-new-tokens 6 --alone --batch 1 >/dev/null 2>broken.err &
 pid=$!
-for _ in $(seq 120); do
-    sleep 0.5
+for _ in $(seq 240); do
+    sleep 0.25
     if [ "$(wc -l 2>/dev/null <broken/recall.jsonl)" -gt 1 ]; then break; fi
 done
 kill -INT "$pid"
@@ -102,20 +102,4 @@ says 'a place once' 0 'facts.jsonl:1: at column 13: expected a value' select_mem
 rm -r other
 says 'no templates' 1 'nothing.json' "$pumice" select memory --model run --facts facts.jsonl --templates nothing.json --output other
 [ ! -e other ] || { echo "FAILED: a folder for nothing"; failed=1; }
-
-# Differences.
-base=$(ls -d run/checkpoint-* | head -n 1)
-says 'a difference' 0 '"from_zero":0' "$pumice" diff --before "$base" --after run --json
-says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored/
-says 'all of them' 0 '"changed":0' "$pumice" diff --before "$base" --after restored --json
-says 'a fifth' 0 '"fraction":0.2' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth --data data/math_test.jsonl --json
-says 'what is left' 0 '' "$pumice" diff --before run --after fifth --json
-grep -q '"first_token":{"rows":6' "$work/out" && echo "FAILED: data where none was given" && failed=1
-check 'a restored model is one' "$pumice" generate --model fifth --prompt hello --max-new-tokens 2
-says 'nothing overwritten' 1 'it is there already' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth
-says 'no divergence from itself' 0 '"divergence":0,' "$pumice" diff --before run --after run --data data/math_test.jsonl --json
-says 'restore alone' 2 'go together' "$pumice" diff --before run --after run --restore 0.2
-sed 's/"intermediate_size": 96/"intermediate_size": 64/; s/"output_dir": "run"/"output_dir": "narrow"/' tiny.json >narrow.json
-check 'another shape' "$pumice" train narrow.json --set num_train_epochs=1
-says 'shapes' 1 'the models differ in shape: layer.0.gate_up is 192 x 48 before, 128 x 48 after' "$pumice" diff --before run --after narrow
 exit $failed

@@ -10,6 +10,17 @@
 
 // ---- blueprint ---------------------------------------------------------------------------------------------------
 
+// One rotary table serves all.
+static uint32_t positions_of(const struct blueprint_options *o)
+{
+    return o->positions > o->generation.capacity ? o->positions : o->generation.capacity;
+}
+
+static int moments_of(const struct blueprint_options *o)
+{
+    return o->optimizer == OPTIMIZER_ADAMW ? 2 : 0;
+}
+
 int blueprint_make(struct blueprint *b, const struct model *model, const struct limits *limits,
     const struct blueprint_options *options, struct error *e)
 {
@@ -17,8 +28,7 @@ int blueprint_make(struct blueprint *b, const struct model *model, const struct 
     bool training = options->optimizer != OPTIMIZER_NONE;
     struct generation_options generation = options->generation;
     bool generates = generation.slots > 0;
-    // One rotary table serves all.
-    uint32_t positions = options->positions > generation.capacity ? options->positions : generation.capacity;
+    uint32_t positions = positions_of(options);
     generation.positions = positions;
     generation.storage = options->storage;
     graph_init(&b->graph, options->budget, options->storage);
@@ -38,8 +48,7 @@ int blueprint_make(struct blueprint *b, const struct model *model, const struct 
     int count = 1;
     if (training) plans[count++] = &b->train_plan;
     for (int i = 0; generates && i < GENERATION_PROGRAMS; i++) plans[count++] = &b->generation.plan[i];
-    int moments = options->optimizer == OPTIMIZER_ADAMW ? 2 : 0;
-    b->memory = memory_sum_of(&b->layout, plans, count, training, moments, options->storage);
+    b->memory = memory_sum_of(&b->layout, plans, count, training, moments_of(options), options->storage);
     return 0;
 }
 
@@ -76,10 +85,29 @@ static uint64_t usable(const struct limits *limits)
     return limits->heap / 100 * 92;
 }
 
+// What no choice of micro-batches makes smaller, before anything is planned: a plan of many large layers takes seconds.
+static int check_weights(
+    const struct model *model, const struct limits *limits, const struct blueprint_options *options, struct error *e)
+{
+    struct graph g;
+    struct weight_layout layout = {0};
+    bool training = options->optimizer != OPTIMIZER_NONE;
+    graph_init(&g, options->budget, options->storage);
+    model_graph(model, &g, MODEL_LOSS, positions_of(options));
+    int status = weight_layout_make(&layout, &g, limits, e);
+    uint64_t bytes = status ? 0 : memory_sum_of(&layout, NULL, 0, training, moments_of(options), options->storage).total;
+    weight_layout_free(&layout);
+    graph_free(&g);
+    if (bytes > usable(limits))
+        status = error_set(e, "%.2f GB are needed for its weights%s, and the device has %.2f GB", (double)bytes * 1e-9,
+            training ? ", gradients and optimizer" : "", (double)usable(limits) * 1e-9);
+    return status;
+}
+
 static int make_if_fits(struct blueprint *b, const struct model *model, const struct limits *limits,
     const struct blueprint_options *options, struct error *e)
 {
-    if (blueprint_make(b, model, limits, options, e)) return -1;
+    if (check_weights(model, limits, options, e) || blueprint_make(b, model, limits, options, e)) return -1;
     if (b->memory.total <= usable(limits)) return 0;
     error_set(e, "%.2f GB are needed for micro-batches of %u tokens%s, and the device has %.2f GB",
         (double)b->memory.total * 1e-9, options->budget, options->checkpoint ? " with gradient_checkpointing" : "",
@@ -119,6 +147,8 @@ int blueprint_choose(struct blueprint *b, const struct model *model, const struc
         text_print(&fits, "precision bf16 with gradient_checkpointing and micro_batch_tokens %u would fit (%.2f GB)",
             least, (double)try.memory.total * 1e-9);
         blueprint_free(&try);
+    } else if (check_weights(model, limits, &small, NULL)) {
+        text_print(&fits, "nothing does: use a smaller model, optim sgd or another device");
     } else {
         text_print(&fits,
             "nothing does at max_length %u: lower max_length, or use a smaller model, optim sgd or another device",

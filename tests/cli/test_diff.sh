@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# pumice diff on tiny models: what training changed, set back in part and in full; the divergence of first tokens; what is
+# said of bad input.
+. "$(dirname "$0")/tiny.sh"
+cd "$work"
+check 'training' "$pumice" train tiny.json --set max_steps=2 save_steps=2 save_dtype=f32
+base=$(ls -d run/checkpoint-* | head -n 1)
+says 'a difference' 0 '"from_zero":0' "$pumice" diff --before "$base" --after run --json
+says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored/
+says 'all of them' 0 '"changed":0' "$pumice" diff --before "$base" --after restored --json
+says 'a fifth' 0 '"fraction":0.2' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth --data data/math_test.jsonl --json
+says 'what is left' 0 '' "$pumice" diff --before run --after fifth --json
+grep -q '"first_token":{"rows":6' "$work/out" && echo "FAILED: data where none was given" && failed=1
+check 'a restored model is one' "$pumice" generate --model fifth --prompt hello --max-new-tokens 2
+says 'nothing overwritten' 1 'it is there already' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth
+says 'no divergence from itself' 0 '"divergence":0,' "$pumice" diff --before run --after run --data data/math_test.jsonl --json
+says 'restore alone' 2 'go together' "$pumice" diff --before run --after run --restore 0.2
+sed 's/"intermediate_size": 96/"intermediate_size": 64/; s/"output_dir": "run"/"output_dir": "narrow"/' tiny.json >narrow.json
+check 'another shape' "$pumice" train narrow.json --set max_steps=1 save_strategy=no save_steps=0
+says 'shapes' 1 'the models differ in shape: layer.0.gate_up is 192 x 48 before, 128 x 48 after' "$pumice" diff --before run --after narrow
+exit $failed
