@@ -27,6 +27,12 @@ says "a slip in init" 1 "hidden_size" "$pumice" plan tiny.json --set init.hiden_
 
 # data
 says "missing data" 1 "data/nothing.jsonl" "$pumice" plan tiny.json --set sources.math.path=data/nothing.jsonl
+check "of a config without a why" sh -c '! grep -q why err'
+sed '1s/{/{ "why": "first make the data", /' tiny.json >explained.json
+says "missing data with a why" 1 'nothing.jsonl: cannot be opened (No such file or directory); the "why" in explained.json may say how it is made' \
+    "$pumice" plan explained.json --set sources.math.path=data/nothing.jsonl
+says "a missing model with a why" 1 'fetches a small one); the "why" in explained.json may say' "$pumice" plan explained.json \
+    --set init=null model_name_or_path=nowhere
 printf '{"messages":[{"role":"user","content":"hello"}]}\n' >data/silent.jsonl
 says "nothing to train" 1 "silent.jsonl:1" "$pumice" plan tiny.json --set sources.math.path=data/silent.jsonl
 : >data/empty.jsonl

@@ -212,7 +212,7 @@ static int train_one(struct sweep *s, struct workshop *w, struct making *m, bool
         p->seconds += seconds;
         struct text left = {0};
         text_add(&left, "", 0);
-        if (p->work > 0) log_add_time(&left, p->later * p->seconds / p->work);
+        if (p->work > 0 && p->later > 0) log_add_time(&left, p->later * p->seconds / p->work);
         say("run %zu of %zu took %.1f s%s%s%s", m->index + 1, s->grid.count, seconds, left.bytes ? "; " : "", left.data,
             left.bytes ? " left for all" : "");
         text_free(&left);

@@ -50,7 +50,9 @@ int bundle_open(struct bundle *b, const char *path, const cJSON *chat_template, 
 
 int bundle_open_config(struct bundle *b, const struct config *c, struct error *e)
 {
-    if (c->model_name_or_path) return bundle_open(b, c->model_name_or_path, c->chat_template, e);
+    if (c->model_name_or_path && bundle_open(b, c->model_name_or_path, c->chat_template, e))
+        return config_missing(c, (const char *const[]){c->model_name_or_path}, 1, e);
+    if (c->model_name_or_path) return 0;
     *b = (struct bundle){0};
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(c->init, "tokenizer");
     b->tokenizer = open_tokenizer(cJSON_IsString(name) ? name->valuestring : "bytes", e);

@@ -554,6 +554,7 @@ static int read_tree(
     char *parent = path_folder(path), *folder = realpath(parent, NULL);
     struct reading r = {.c = c, .folder = folder ? folder : parent, .e = e};
     c->file = mem_string(path);
+    c->explained = cJSON_IsString(cJSON_GetObjectItemCaseSensitive(root, "why"));
     set_defaults(&r, c, config_keys, &c->settings);
     int status = read_object(&r, c, config_keys, root, &c->settings, NULL);
     if (status == 0) status = config_check(c, e);
@@ -578,6 +579,16 @@ static int read_root(
 int config_read(struct config *c, const char *path, const char *const *sets, size_t set_count, struct error *e)
 {
     return read_root(c, json_read_file(path, e), path, sets, set_count, e);
+}
+
+int config_missing(const struct config *c, const char *const *paths, size_t count, struct error *e)
+{
+    size_t there = 0;
+    while (there < count && (file_exists(paths[there]) || folder_exists(paths[there]))) there++;
+    if (!e || !c->explained || there == count) return -1;
+    size_t n = strlen(e->text);
+    snprintf(e->text + n, sizeof e->text - n, "; the \"why\" in %s may say how it is made", c->file);
+    return -1;
 }
 
 int config_read_json(struct config *c, cJSON *root, const char *path, struct error *e)

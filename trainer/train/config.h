@@ -108,6 +108,7 @@ struct config_stage {
 
 struct config {
     char *file;               // where it was read from
+    bool explained;           // a "why" stands at its top
     char *model_name_or_path; // an absolute path, or a hub id; NULL: `init`
     struct cJSON *init;       // its "tokenizer" made absolute like model_name_or_path; NULL: model_name_or_path
     char *output_dir;
@@ -152,11 +153,14 @@ int config_read_text(struct config *c, const char *text, size_t bytes, const cha
 // The same from a tree, which is deleted whatever the result.
 int config_read_json(struct config *c, struct cJSON *root, const char *path, struct error *e);
 void config_free(struct config *c);
+// Adds to a reason why something could not be opened, where one of its paths (count) is not there, that the config's own "why"
+// may say how it is made. Returns -1.
+int config_missing(const struct config *c, const char *const *paths, size_t count, struct error *e);
 
 // A config with this key is the base of many runs (study/sweep.h); reading it as one is an error that says so.
 #define CONFIG_SWEEP "sweep"
 
-// The config as understood: an object with every key, which config_read reads to an equal struct (but for `file`).
+// The config as understood: an object with every key, which config_read reads to an equal struct (but for `file` and `explained`).
 // The caller calls cJSON_Delete.
 struct cJSON *config_json(const struct config *c);
 // Writes config_json to a file, atomically. 0, or -1 with the reason.

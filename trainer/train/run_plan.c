@@ -91,7 +91,8 @@ int run_compare(const struct config *c, bool going_on, struct error *e)
         bool refused = x->resume == RESUME_REFUSED || (!going_on && other_model(x));
         if (refused && status == 0)
             status = error_set(e, "%s: the run was begun with %s = %s, now it is %s; that key cannot change%s "
-                "(eval, logging and saving keys can)", c->output_dir, x->key, old, new, going_on ? " on --resume" : "");
+                "(eval, logging and saving keys can); set it back, or take another output_dir", c->output_dir, x->key, old, new,
+                going_on ? " on --resume" : "");
         else if (!refused && going_on) say("changed since the run began: %s from %s to %s", x->key, old, new);
         allowed += x->resume == RESUME_ALLOWED && strcmp(x->key, "output_dir") != 0;
     }

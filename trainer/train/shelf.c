@@ -174,7 +174,9 @@ const struct shelf_rows *shelf_train(struct shelf *s, const struct config *c, si
     const struct source_options o = {.name = from->name, .ability = from->ability,
         .paths = (const char *const *)from->path.names, .path_count = from->path.count, .max_length = (uint32_t)max_length,
         .max_rows = from->max_rows, .strict = c->strict};
-    return find(s, &(struct wish){&o, from->chat_template, NULL, b}, e);
+    const struct shelf_rows *rows = find(s, &(struct wish){&o, from->chat_template, NULL, b}, e);
+    if (!rows) config_missing(c, o.paths, o.path_count, e);
+    return rows;
 }
 
 const struct shelf_rows *shelf_eval(struct shelf *s, const struct config *c, const struct config_eval *entry,
@@ -183,5 +185,7 @@ const struct shelf_rows *shelf_eval(struct shelf *s, const struct config *c, con
     const struct source_options o = {.name = entry->name, .paths = (const char *const *)entry->path.names,
         .path_count = entry->path.count, .max_length = (uint32_t)max_length, .max_rows = entry->max_rows, .strict = c->strict,
         .keep_rows = entry->metric != METRIC_NONE};
-    return find(s, &(struct wish){&o, entry->chat_template, entry, b}, e);
+    const struct shelf_rows *rows = find(s, &(struct wish){&o, entry->chat_template, entry, b}, e);
+    if (!rows) config_missing(c, o.paths, o.path_count, e);
+    return rows;
 }
