@@ -182,6 +182,11 @@ static void test_refused(void)
     static const char *const bad[] = {"seed", "=1", "seed="};
     for (size_t i = 0; i < 3; i++) CHECK(make(&g, NULL, &bad[i], 1) == -1);
     CHECK_ERROR(e, "seed: has no values");
+    static const char *const twice[] = {"seed=1,2", "seed=3"}, *const alike[] = {"seed=1", "seeds=3"};
+    CHECK(make(&g, NULL, twice, 2) == -1);
+    CHECK_ERROR(e, "--axis seed: stands there twice");
+    CHECK(make(&g, NULL, alike, 2) == 0);
+    grid_free(&g);
     struct text many = {0};
     text_print(&many, "{");
     for (int axis = 0; axis < 5; axis++) {
@@ -321,19 +326,19 @@ static void test_results(void)
     static const char *const fourth[] = {"sweep=null"};
     put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01") "{\"step\":2}\n");
     put("notes", "a.txt", "");
-    put("by hand", OUTPUT_CONFIG, "{}");
+    put("by hand", OUTPUT_LOG, EVAL(0, "\"p,q\":{\"loss\":4}"));
     CHECK_SAY(sweep_open(&s, path, fourth, 1, third, 2, &e) == 0 && sweep_find_earlier(&s, &e) == 0, "%s", e.text);
     CHECK(s.grid.count == 1 && s.earlier_count == 6);
     sweep_csv(&csv, &s);
-    CHECK_STRING(csv.data, "run,seed,dropout,m,state,step,stage,x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash,asked\n"
-        "\"seed=3,dropout=0.5\",3,0.5,,waiting,,,,,,,,0,0,,true\n"
-        "by hand,,,,begun,,,,,,,,0,0,,false\n"
-        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,0,a,3,,,,1.5,0.5,2,0000000000000002,false\n"
-        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,2,a,1,0.25,,,1.5,0.5,2,0000000000000002,false\n"
-        "\"m=a-b,seed=2\",2,,\"a, \"\"b\"\"\",failed,,,,,,,2.5,0.25,1,0000000000000001,false\n"
-        "\"m=a-b,seed=3\",3,,\"a, \"\"b\"\"\",begun,,,,,,,2.5,0.25,1,0000000000000001,false\n"
-        "\"m=c,seed=1\",1,,c,begun,,,,,,,2.5,0.25,1,0000000000000001,false\n"
-        "\"m=c,seed=2\",2,,c,failed,,,,,,,,0.25,1,0000000000000001,false\n");
+    CHECK_STRING(csv.data, "run,seed,dropout,m,state,step,stage,\"p,q_loss\",\"p,q_score\",x_loss,x_score,y_loss,y_score,train_loss,seconds,steps,hash,asked\n"
+        "\"seed=3,dropout=0.5\",3,0.5,,waiting,,,,,,,,,,0,0,,true\n"
+        "by hand,,,,begun,0,a,4,,,,,,,0,0,,false\n"
+        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,0,a,,,3,,,,1.5,0.5,2,0000000000000002,false\n"
+        "\"m=a-b,seed=1\",1,,\"a, \"\"b\"\"\",done,2,a,,,1,0.25,,,1.5,0.5,2,0000000000000002,false\n"
+        "\"m=a-b,seed=2\",2,,\"a, \"\"b\"\"\",failed,,,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=a-b,seed=3\",3,,\"a, \"\"b\"\"\",begun,,,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=c,seed=1\",1,,c,begun,,,,,,,,,2.5,0.25,1,0000000000000001,false\n"
+        "\"m=c,seed=2\",2,,c,failed,,,,,,,,,,0.25,1,0000000000000001,false\n");
     text_free(&csv);
     CHECK(s.earlier[2].run.why && strstr(s.earlier[2].run.why, "log.jsonl:2: is no line"));
     CHECK_SAY(sweep_write_results(&s, &e) == 0 && sweep_write_grid(&s, &e) == 0, "%s", e.text);
@@ -342,6 +347,15 @@ static void test_results(void)
     CHECK(s.earlier_count == 6);
     check_json(s.earlier[1].axes, "{\"m\":\"a, \\\"b\\\"\",\"seed\":1}");
     sweep_close(&s);
+
+    char *grid = mem_format("%s/out/sweep.json", folder);
+    CHECK(file_write_atomic(grid, "{\"runs\":", 8, &e) == 0 && sweep_open(&s, path, fourth, 1, third, 1, &e) == 0);
+    CHECK(sweep_find_earlier(&s, &e) == -1);
+    CHECK_ERROR(e, "out/sweep.json:1:9: expected a value");
+    CHECK_ERROR(e, "move it away");
+    sweep_close(&s);
+    CHECK(unlink(grid) == 0);
+    free(grid);
 
     // A log that was changed is not read as if it had not been.
     put("m=a-b,seed=2", OUTPUT_LOG, STEP(1, "2.5", "01") "{\"step\":2}\n");

@@ -181,7 +181,13 @@ static cJSON *axes_of(const cJSON *sweep, const char *const *extra, size_t extra
     for (const cJSON *item = sweep ? sweep->child : NULL; item; item = item->next)
         cJSON_AddItemToObject(axes, item->string, cJSON_Duplicate(item, true));
     remove_why(axes, 2); // before a label is looked for
-    for (size_t i = 0; i < extra_count && status == 0; i++) status = add_extra(axes, extra[i], e);
+    for (size_t i = 0; i < extra_count && status == 0; i++) {
+        size_t n = strcspn(extra[i], "=") + 1;
+        for (size_t k = 0; k < i && status == 0; k++)
+            if (strncmp(extra[k], extra[i], n) == 0)
+                status = error_set(e, "--axis %.*s: stands there twice; write all its values after one", (int)n - 1, extra[i]);
+        if (status == 0) status = add_extra(axes, extra[i], e);
+    }
     for (const cJSON *axis = axes->child; axis && status == 0; axis = axis->next) status = check_axis(axis, e);
     for (const cJSON *later = axes->child; later && status == 0; later = later->next)
         for (const cJSON *earlier = axes->child; earlier != later && status == 0; earlier = earlier->next)

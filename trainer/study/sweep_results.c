@@ -171,8 +171,8 @@ int sweep_find_earlier(struct sweep *s, struct error *e)
     if (s->earlier_count) qsort(s->earlier, s->earlier_count, sizeof *s->earlier, by_name);
     cJSON_Delete(grids);
     cJSON_Delete(results);
-    if (why.text[0]) *e = why;
-    return why.text[0] ? -1 : 0;
+    if (!why.text[0]) return 0;
+    return error_set(e, "%s; restore it, or move it away: the results of earlier grids are without their axes then", why.text);
 }
 
 // ---- all runs ----------------------------------------------------------------------------------------------------
@@ -349,7 +349,12 @@ void sweep_csv(struct text *out, const struct sweep *s)
     add_field(out, "run", true);
     for (const cJSON *axis = axes->child; axis; axis = axis->next) add_field(out, axis->string, false);
     text_print(out, ",state,step,stage");
-    for (const cJSON *name = names->child; name; name = name->next) text_print(out, ",%s_loss,%s_score", name->string, name->string);
+    for (const cJSON *name = names->child; name; name = name->next)
+        for (int score = 0; score < 2; score++) {
+            char *head = mem_format("%s_%s", name->string, score ? "score" : "loss");
+            add_field(out, head, false);
+            free(head);
+        }
     text_print(out, ",train_loss,seconds,steps,hash,asked\n");
     for (size_t i = 0; i < row_count(s); i++) {
         const struct result row = row_at(s, i);
