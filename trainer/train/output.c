@@ -143,7 +143,7 @@ int output_check(const char *folder, uint64_t bytes, struct error *e)
     else if (!S_ISDIR(st.st_mode))
         status = error_set(e, "%s: cannot be a folder: %s is a file; choose another folder", folder, there);
     else if (statvfs(there, &disk) == 0 && disk.f_blocks) { // some file systems count nothing
-        double left = (double)disk.f_bavail * (double)disk.f_frsize, unit = bytes < 1000000000 ? 1e6 : 1e9;
+        double left = (double)(geteuid() ? disk.f_bavail : disk.f_bfree) * (double)disk.f_frsize, unit = bytes < 1000000000 ? 1e6 : 1e9;
         if (left <= 0)
             status = error_set(e, "%s: its disk is full; make room, or choose another folder", folder);
         else if (left < (double)bytes)
