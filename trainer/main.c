@@ -24,7 +24,7 @@ const struct command commands[] = {
         "  \"method\": {\"multi\": {\"strategy\": \"multi_task\"},\n"
         "             \"dmt\": {\"strategy\": \"dmt\", \"dmt_k\": 0.25}}    variants that set several keys together\n"
         "Each run is what `pumice train` makes of its config, in output_dir/NAME. Finished runs are skipped, those broken off go on,\n"
-        "failed ones are named. Results: output_dir/results.csv and results.json, after each run, and a table at the end.",
+        "failed ones are named. Results of all runs in the folder: output_dir/results.csv and results.json, after each run; a table at the end.",
         "pumice sweep configs/demo.json --axis dmt_k=0,0.25,1 seed=1,2 --list", command_sweep},
     {"eval", "loss of a model on the trained tokens of data files", "--model MODEL --data FILE... [options]", NULL,
         "pumice eval --model runs/demo --data data/math_test.jsonl", command_eval},
