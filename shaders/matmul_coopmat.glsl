@@ -29,6 +29,7 @@ layout(constant_id = 13) const uint FRAGS_N = 2;
 layout(constant_id = 14) const uint STEPS = 2;
 layout(constant_id = 15) const uint CUT = 3; // bit 0: k may be no multiple of K STEPS (a live k never need be); 1: n of 4
 layout(constant_id = 16) const uint TURN = 0;
+layout(constant_id = 17) const bool BOTTOM = false; // does the walk along k end at a step's end, not at its beginning?
 #define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
 #define CUT_N ((CUT & 2u) != 0u)
 #define BAND 8u // tiles of C are worked on in bands of so many rows of tiles, so that caches keep what neighbours read
@@ -133,8 +134,9 @@ void turn(uint tile, uint stride, uvec2 at, uvec4 even, uvec4 odd)
 {
     uint home = tile + 8 * at.y * stride + at.x / 8;
     [[unroll]] for (uint i = 0; i < 4; i++) {
-        tiles[home + 2 * i * stride][at.x / 2 % 4] = (even[i] & 0xffffu) | (odd[i] << 16);
-        tiles[home + (2 * i + 1) * stride][at.x / 2 % 4] = (even[i] >> 16) | (odd[i] & 0xffff0000u);
+        HALF_PAIR e = half_pair(even[i]), o = half_pair(odd[i]);
+        tiles[home + 2 * i * stride][at.x / 2 % 4] = half_bits(HALF_PAIR(e.x, o.x));
+        tiles[home + (2 * i + 1) * stride][at.x / 2 % 4] = half_bits(HALF_PAIR(e.y, o.y));
     }
 }
 
@@ -216,16 +218,19 @@ void main()
         b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
     sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
     sum20 = sum21 = sum22 = sum23 = sum30 = sum31 = sum32 = sum33 = SUMS(0.0);
-    uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
-    uint k = 0;
-    if (whole(0)) fetch(0, false);
-    for (; whole(k); k += TILE_K) {
-        place(k, false);
-        barrier(); // the tiles are there
-        if (whole(k + TILE_K)) fetch(k + TILE_K, false);
-        multiply(wave_m, wave_n);
-        barrier(); // and read by all
-    }
+    uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N, k = 0;
+    bool more = whole(0);
+    if (more) fetch(0, false);
+    if (more || !BOTTOM)
+        for (; BOTTOM || whole(k);) {
+            place(k, false);
+            barrier(); // the tiles are there
+            k += TILE_K;
+            if (more = whole(k)) fetch(k, false);
+            multiply(wave_m, wave_n);
+            barrier(); // and read by all
+            if (BOTTOM && !more) break;
+        }
     [[dont_unroll]] for (; CUT_K && k < live_k; k += TILE_K) { // at most once
         fetch(k, true);
         place(k, true);

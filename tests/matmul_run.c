@@ -16,7 +16,7 @@ static double rounding(const struct product *p, double x, bool bf16)
     case PRODUCTS_FP16:
         return fabs(x) < 0x1p-14 ? fabs(x) : bf16 ? 0 : fabs(x) * 0x1p-10;
     case PRODUCTS_BF16:
-        return bf16 ? 0 : fabs(x) * 0x1p-8;
+        return bf16 ? 0 : fabs(x) * 0x1p-7;
     case PRODUCTS_F32:
         break;
     }

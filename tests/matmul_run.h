@@ -7,9 +7,9 @@
 // that, every tensor added later one ULP of the sizes added so far: (k + 5) ULP (|scale| s + |e| + |c|) covers all.
 //
 // Where operands are rounded first (products in fp16 or bf16), a term x y is off by |x| dy + |y| dx + dx dy, too: dx is
-// 2^-10 |x| for fp16, whose direction of rounding is the driver's (all of x below 2^-14, where a driver may flush), and
-// 2^-8 |x| for bf16, which the kernel rounds to nearest. bf16 storage is exact in bf16, and in fp16 from 2^-14 on. What
-// fp16 cannot hold (from 65520 on to nearest) is an infinity: elements that it touches must not be finite.
+// 2^-10 |x| for fp16 (all of x below 2^-14, where a driver may flush) and 2^-7 |x| for bf16: the direction of rounding is the
+// driver's. bf16 storage is exact in bf16, and in fp16 from 2^-14 on. What fp16 cannot hold (from 65520 on to nearest) is
+// an infinity: elements that it touches must not be finite.
 #ifndef PUMICE_MATMUL_RUN_H
 #define PUMICE_MATMUL_RUN_H
 

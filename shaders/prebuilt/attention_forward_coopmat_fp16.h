@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_forward_coopmat_fp16.comp.
-// Sources: ebcfbeec13351900db194ed0ddf497ec65ca9f819c18cab3bc46738767da8c60
+// Sources: 99f811e333d5c1edf25e74eefd45d13c0d4d07c403a22b5eed4596629b1f9809
 	// 1116.6.0
 const uint32_t spirv_attention_forward_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000011ff,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -11,7 +11,7 @@ static uint32_t unit[3]; // the matrix shape's m, n, k, as the table has it
 static uint32_t lanes, subgroup;
 
 struct tile {
-    uint32_t waves_m, waves_n, frags_m, frags_n, steps, turn;
+    uint32_t waves_m, waves_n, frags_m, frags_n, steps, turn, bottom;
 };
 
 static struct matmul_variant forced(const struct product *p, const struct tile *t)
@@ -19,8 +19,8 @@ static struct matmul_variant forced(const struct product *p, const struct tile *
     uint32_t m = unit[0] * t->waves_m * t->frags_m, n = unit[1] * t->waves_n * t->frags_n;
     return (struct matmul_variant){
         .kernel = p->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
-        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = 10,
-        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3, t->turn},
+        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = 11,
+        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3, t->turn, t->bottom},
         .groups_x = (p->m + m - 1) / m * ((p->n + n - 1) / n), .groups_y = 1};
 }
 
@@ -40,10 +40,10 @@ static void run_forced(const struct product *each, void *context)
 }
 
 // More lanes than groups to copy and fewer; one fragment a subgroup and several; steps of one fragment and of two;
-// turned and not.
+// turned and not; steps that end at their beginning and at their end.
 static void test_tiles(enum products products)
 {
-    static const struct tile tiles[] = {{1, 2, 1, 3, 2, 1}, {4, 1, 1, 1, 1, 0}};
+    static const struct tile tiles[] = {{1, 2, 1, 3, 2, 1, 0}, {4, 1, 1, 1, 1, 0, 1}};
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
         for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++)
             product_each(layout, run_forced, &(struct how){products, &tiles[i], 10 * i + layout});
@@ -81,7 +81,7 @@ static void test_fragments(enum products products)
     uint64_t seed = 7;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout += LAYOUT_TN - LAYOUT_NT) {
         struct product p = {.layout = layout, .m = 75, .n = 70, .k = 40, .add = ADD_ALWAYS, .scale = 1, .products = products};
-        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1});
+        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1, 1});
         product_run(&p, &v, &seed);
     }
 }
@@ -92,7 +92,7 @@ static void test_huge(enum products products)
     uint64_t seed = 3;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++) {
         struct product p = {.layout = layout, .m = 20, .n = 24, .k = 18, .scale = 1, .products = products, .huge = 7e4f};
-        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1, 1});
+        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1, 1, 0});
         product_run(&p, &v, &seed);
         p.huge = -65000;
         product_run(&p, &v, &seed);
@@ -110,7 +110,7 @@ static void run_all(struct product p)
     p.add = ADD_UNLESS_FIRST;
     p.scale = 0.5f;
     p.products = mutated;
-    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1});
+    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1, 0});
     product_run(&p, &v, &seed);
 }
 

@@ -60,8 +60,9 @@ const char *products_name(enum products products)
 // Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane, or 128 of 32
 // lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers
 // have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (what is
-// chosen first spills no vector register on any device that we can compile for). Where a device that needs 32 lanes can have 64, these go first: a
-// fragment then takes half of a lane's registers, and copying half of its instructions.
+// chosen first spills no vector register on any device that we can compile for). Where a device that needs 32 lanes can have
+// 64, these go first: a fragment then takes half of a lane's registers, and copying half of its instructions; and a loop that
+// ends at its bottom saves some more there, where others would keep copies of the sums, or spill.
 static const struct row {
     uint32_t waves_m, waves_n, frags_m, frags_n, steps;
     uint32_t least_lanes, most_lanes; // of a subgroup
@@ -123,8 +124,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         bool twice = least == 32 && r->least_lanes == 64 && info->subgroup_control && info->subgroup_max >= 64;
         uint32_t lanes = twice ? 64 : least;
         if (lanes < r->least_lanes || lanes > r->most_lanes) continue;
-        // Eight subgroups of 64 with 16 fragments each fill the registers of smaller chips: no room for turning, nor f32.
-        bool plain = s->layout == LAYOUT_NT && s->a_bf16 && s->b_bf16;
+        // Eight subgroups of 64 with 16 fragments each fill the registers of smaller chips: no room for two ways of copying.
+        bool plain = s->layout != LAYOUT_NN && s->a_bf16 && s->b_bf16;
         if (twice && !plain && r->waves_m * r->waves_n * r->frags_m * r->frags_n == 128) continue;
         // Two operands in f32, both to be turned, leave lanes of the narrowest subgroups no registers for several fragments.
         if (turn && lanes < 16 && r->frags_m > 1 && s->layout == LAYOUT_TN && !s->a_bf16 && !s->b_bf16) continue;
@@ -134,9 +135,9 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
             shared_bytes(r, x, s->layout, turn, group) > info->max_shared)
             continue;
         struct matmul_variant v = {.kernel = s->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
-            .why = "matrix units", .group = group, .subgroup = info->subgroup_control ? lanes : 0, .constant_count = 10,
+            .why = "matrix units", .group = group, .subgroup = info->subgroup_control ? lanes : 0, .constant_count = 11,
             .constants = {x->m, x->n, x->k, r->waves_m, r->waves_n, r->frags_m, r->frags_n, r->steps,
-                (s->k % k != 0) | (s->n % 4 != 0) << 1, turn},
+                (s->k % k != 0) | (s->n % 4 != 0) << 1, turn, twice},
             .split = 1};
         snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
             (unsigned)k, twice ? " by 64" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
