@@ -29,6 +29,7 @@ layout(constant_id = 10) const uint TM = 8; // multiples of 4; (BM / TM) (BN / T
 layout(constant_id = 11) const uint TN = 8;
 layout(constant_id = 12) const uint CUT = 3; // bit 0: k may be no multiple of BK (a live k never need be); 1: n of 4
 layout(constant_id = 13) const uint SPLIT = 1;
+layout(constant_id = 14) const uint DEPTH = 0; // terms side by side in the code, a divisor of BK; 0: as the compiler likes
 #define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
 #define CUT_N ((CUT & 2u) != 0u)
 #define TURN_A (LAYOUT != LAYOUT_TN) // rows of A in memory run along k: blocks are turned
@@ -125,20 +126,27 @@ void put(uint k0, bool tail)
 #define TILE_X (LANE % ACROSS + ACROSS * (LANE / (ACROSS * DOWN)))
 #define TILE_Y (LANE / ACROSS % DOWN)
 
+void multiply_term(inout uint at_a, inout uint at_b)
+{
+    vec4 w[TN / 4];
+    for (uint j = 0; j < TN / 4; j++) w[j] = tile_b[at_b + j * (BN / TN)];
+    [[unroll]] for (uint i = 0; i < TM; i += 4) {
+        vec4 p = tile_a[at_a + i / 4 * DOWN];
+        [[unroll]] for (uint r = 0; r < 4; r++)
+            [[unroll]] for (uint j = 0; j < TN / 4; j++) sums[i + r][j] += p[r] * w[j];
+    }
+    at_a += ROW_A;
+    at_b += ROW_B;
+}
+
 void multiply()
 {
     uint at_a = TILE_Y, at_b = TILE_X;
-    for (uint k = 0; k < BK; k++) {
-        vec4 w[TN / 4];
-        for (uint j = 0; j < TN / 4; j++) w[j] = tile_b[at_b + j * (BN / TN)];
-        [[unroll]] for (uint i = 0; i < TM; i += 4) {
-            vec4 p = tile_a[at_a + i / 4 * DOWN];
-            [[unroll]] for (uint r = 0; r < 4; r++)
-                [[unroll]] for (uint j = 0; j < TN / 4; j++) sums[i + r][j] += p[r] * w[j];
-        }
-        at_a += ROW_A;
-        at_b += ROW_B;
-    }
+    if (DEPTH == 0)
+        for (uint k = 0; k < BK; k++) multiply_term(at_a, at_b);
+    else // a loop even of one round: what stands before and behind it stays there, and does not wait in registers
+        [[dont_unroll]] for (uint k = 0; k < BK; k += DEPTH)
+            [[unroll]] for (uint d = 0; d < DEPTH; d++) multiply_term(at_a, at_b);
 }
 
 // Is there a step at k with all its terms?

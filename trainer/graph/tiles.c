@@ -85,6 +85,7 @@ static const struct tile {
     {128, 128, 16, 8, 8, 0.85},
     {64, 128, 16, 8, 8, 0.85},
     {128, 64, 16, 8, 4, 0.75},
+    {64, 64, 32, 8, 4, 0.76},
     {64, 64, 16, 8, 4, 0.7},
     {32, 64, 16, 8, 4, 0.65},
     {64, 64, 16, 4, 4, 0.55},
@@ -97,6 +98,9 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     struct matmul_variant v = {.kernel = "matmul_shared", .group = t->m / t->lane_m * (t->n / t->lane_n), .split = split,
         .step = t->k, .why = "tiles in shared memory"};
     if (t->lane_m * t->lane_n > lane_sums(c->limits)) return;
+    // A long step's blocks wait in registers: room enough for bf16, and for chips with subgroups below 64.
+    bool narrow = c->limits->info && c->limits->info->subgroup_max < 64;
+    if (t->k > 16 && !(narrow && s->a_bf16 && s->b_bf16)) return;
     if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
     uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);
     struct speed speed = speed_of(c->limits);
@@ -116,6 +120,8 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     constant(&v, t->lane_n);
     constant(&v, (s->k % t->k != 0) | (s->n % 4 != 0) << 1);
     constant(&v, split);
+    // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms.
+    constant(&v, t->k > 16 || (narrow && c->limits->info->subgroup_min == 32) ? 16 : 0);
     snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
     if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
     double each = (double)divide_up(groups * split, (uint64_t)speed.units), lanes = each * v.group / UNIT_LANES;

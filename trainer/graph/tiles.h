@@ -9,7 +9,7 @@
 #include "variants.h"
 
 // What fits the device, the best guess first; returns their number, at most TILES_VARIANTS.
-#define TILES_VARIANTS 40
+#define TILES_VARIANTS 44
 int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
 #endif
