@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_dkv_coopmat_bf16.comp.
-// Sources: 3766486c1b466ec9dfa48bfc9069f59d1097ed21e26d12ca0c00e775e2148fd6
+// Sources: 7e12494f67bcaaf64bca73f2741c64cbc2b79e90a8bf801fbd7204968bf74883
 	// 1116.6.0
 const uint32_t spirv_attention_dkv_coopmat_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000019f7,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_dkv_coopmat_fp16.comp.
-// Sources: 0f7189261bb09afbbfefcd58391772e4e345f9695f11aceb0c72eaecfb46e4c3
+// Sources: 865126a6eaf689254e9c58ea22c5fc69cf55e58f627fa19087a5a47fd2046214
 	// 1116.6.0
 const uint32_t spirv_attention_dkv_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000019f9,0x00000000,0x00020011,0x00000001,0x00020011,

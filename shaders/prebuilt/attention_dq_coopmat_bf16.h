@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_dq_coopmat_bf16.comp.
-// Sources: a51768b7ab32aa9edac2913c5a1f1d4f6814609e27100879021159305c854aa7
+// Sources: e5a5c46227edd2b9573fa3f2896728ee86b9dbea825a0d521452f8845bffcd05
 	// 1116.6.0
 const uint32_t spirv_attention_dq_coopmat_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000011b0,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_dq_coopmat_fp16.comp.
-// Sources: 029fe6ed9c2069c30f6bb751c4685a1a7d9084be0ef52fd9e43aaa29319cf59f
+// Sources: 0421feb102b6707cdf260e545118180d2532c0ba865746d33a059cfbf948b647
 	// 1116.6.0
 const uint32_t spirv_attention_dq_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000011b2,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_forward_coopmat_bf16.comp.
-// Sources: dffd258a64e73eac111312eaa59aad92a26a3726792cdae1cb1f91a2dde8a4b8
+// Sources: 5463d722949f31436bbf3196e91c679ab92ff9ac5c9519837ba0ec694220e3d0
 	// 1116.6.0
 const uint32_t spirv_attention_forward_coopmat_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000011fd,0x00000000,0x00020011,0x00000001,0x00020011,

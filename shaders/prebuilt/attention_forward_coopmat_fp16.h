@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/attention_forward_coopmat_fp16.comp.
-// Sources: 99f811e333d5c1edf25e74eefd45d13c0d4d07c403a22b5eed4596629b1f9809
+// Sources: eeaad56c7d9c115d4a0093d0f4ba42281556f34742eabff6f1ae352c028ad7b1
 	// 1116.6.0
 const uint32_t spirv_attention_forward_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000011ff,0x00000000,0x00020011,0x00000001,0x00020011,

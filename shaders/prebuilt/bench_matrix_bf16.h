@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/bench_matrix_bf16.comp.
-// Sources: a92d1a12b42c462a089f8046805599738f57a52d52fd486904ecdd2dedfc051c
+// Sources: 7880e84d3ee0e9876fed6281ec5fc366c8cc56f80450e541fabb49877f98e129
 	// 1116.6.0
 const uint32_t spirv_bench_matrix_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000000c3,0x00000000,0x00020011,0x00000001,0x00020011,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/bench_matrix_fp16.comp.
-// Sources: e8cb63b58810bbbe5b476c5f23f1eadd353ffb985509a2c9a18547ced032c6c2
+// Sources: e331f95017b681d48fdef4c7d53060317754931f21950bab04a74e4d0a094138
 	// 1116.6.0
 const uint32_t spirv_bench_matrix_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x000000c3,0x00000000,0x00020011,0x00000001,0x00020011,

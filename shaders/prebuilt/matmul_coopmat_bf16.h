@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/matmul_coopmat_bf16.comp.
-// Sources: f7fb54869e1a6aedfae7d9f6875c03db583e0fc3fd8dabc1c0e6bbb2843f1671
+// Sources: 553de076deee72c6058425e5bad397ad6e5d1a11075e15a3bc9980060cb201c0
 	// 1116.6.0
 const uint32_t spirv_matmul_coopmat_bf16[] = {
 	0x07230203,0x00010300,0x0008000b,0x00000a6d,0x00000000,0x00020011,0x00000001,0x00020011,

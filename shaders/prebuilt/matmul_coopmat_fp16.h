@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Made by tools/prebuilt from shaders/matmul_coopmat_fp16.comp.
-// Sources: 8e0b9e073e1df4e72b45c1343021b9904de0ba31ae7a3333a44aa3501a61bea4
+// Sources: 497a1bab2b08a0ab05a864aee7cfd73fa8679067f28f6b7f25d5af57a6459583
 	// 1116.6.0
 const uint32_t spirv_matmul_coopmat_fp16[] = {
 	0x07230203,0x00010300,0x0008000b,0x00000a6d,0x00000000,0x00020011,0x00000001,0x00020011,
