@@ -235,7 +235,7 @@ static void test_other_rows(void)
     CHECK_STRING(show_with(bytes_tokenizer, "chatml", "{\"text\": \"ab\"}", 1, false, &c),
         "it is longer than max_length (1), with nothing to train on before");
 
-    CHECK_STRING(show("chatml", "{\"text\": \"<|im_end|>\"}"), "none of its 1 tokens is to be trained");
+    CHECK_STRING(show("chatml", "{\"text\": \"<|im_end|>\"}"), "its only token is not to be trained");
     CHECK_STRING(show("chatml", "{\"input_ids\": [97, 98, 99], \"labels\": [97, -100, 99]}"), "ab[+c+]");
     CHECK_STRING(show("chatml", "{\"input_ids\": [97, 98, 99]}"), "a[+bc+]");
     CHECK_STRING(show_with(bytes_tokenizer, "chatml", "{\"input_ids\": [97, 98, 99, 97]}", 3, false, &c), "a[+bc+]");
