@@ -121,12 +121,13 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         // to it the other way, for devices that have loads for it.
         bool turn = s->layout != LAYOUT_NT && i % 2 == 0;
         if ((s->layout == LAYOUT_NT && i % 2) || (r->bf16 && !(s->a_bf16 && s->b_bf16))) continue;
-        bool twice = least == 32 && r->least_lanes == 64 && info->subgroup_control && info->subgroup_max >= 64;
+        bool wide = least == 32 && info->subgroup_control && info->subgroup_max >= 64, twice = wide && r->least_lanes == 64;
         uint32_t lanes = twice ? 64 : least;
         if (lanes < r->least_lanes || lanes > r->most_lanes) continue;
-        // Eight subgroups of 64 with 16 fragments each fill the registers of smaller chips: no room for two ways of copying.
-        bool plain = s->layout != LAYOUT_NN && s->a_bf16 && s->b_bf16;
-        if (twice && !plain && r->waves_m * r->waves_n * r->frags_m * r->frags_n == 128) continue;
+        // Eight subgroups with 16 fragments each fill the registers of smaller chips that have subgroups of 64: there is no room
+        // for loads across, nor, with those, for two ways of copying.
+        bool room = (s->layout == LAYOUT_NT || turn) && (!twice || (s->layout != LAYOUT_NN && s->a_bf16 && s->b_bf16));
+        if (wide && !room && r->waves_m * r->waves_n * r->frags_m * r->frags_n == 128) continue;
         // Two operands in f32, both to be turned, leave lanes of the narrowest subgroups no registers for several fragments.
         if (turn && lanes < 16 && r->frags_m > 1 && s->layout == LAYOUT_TN && !s->a_bf16 && !s->b_bf16) continue;
         uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
