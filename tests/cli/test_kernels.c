@@ -169,6 +169,8 @@ int main(void)
     CHECK(RUN("@good.json", "--json") == STATUS_DONE && check_json() > 20);
     CHECK(RUN("@good.json", "--set", "dropout=0.1") == STATUS_DONE && said("out", "dropout"));
     CHECK(RUN("@good.json") == STATUS_DONE && said("out", "matmul_") && said("out", "train: "));
+    CHECK(RUN("@good.json", "--guess", "1") == STATUS_DONE && said("out", "matmul_wide"));
+    CHECK(RUN("@good.json", "--guess", "2") == STATUS_DONE && said("out", "matmul_register"));
     CHECK(RUN("@good.json", "--set", "learning_rat=1") == STATUS_USER && said("err", "learning_rate"));
     CHECK(RUN("@good.json", "--set", "sources.all.path=none.jsonl") == STATUS_USER && said("err", "none.jsonl"));
     CHECK(RUN("@good.json", "--set", "init=null", "model_name_or_path=nothing") == STATUS_USER && said("err", "no such model"));

@@ -240,17 +240,33 @@ static int make_plan(struct blueprint *b, const char *path, const struct option_
     return status;
 }
 
+// Each product by the Nth variant that a device's table guesses for it; the last but the reference where there are fewer.
+static struct choices *guesses(const struct blueprint *b, const struct model *model, uint64_t n)
+{
+    struct choices *met = choices_new(), *choices = choices_new();
+    blueprint_meet(b, model, met);
+    for (int i = 0; i < choices_count(met); i++) {
+        struct matmul_variant v[MATMUL_CANDIDATES];
+        const struct matmul_shape *shape = &choices_at(met, i)->shape;
+        int last = matmul_candidates(&b->limits, shape, v, MATMUL_CANDIDATES) - 2;
+        if (last >= 0) choices_set(choices, shape, &v[n - 1 < (uint64_t)last ? (int)n - 1 : last], 0);
+    }
+    choices_free(met);
+    return choices;
+}
+
 int command_kernels(const struct command *c, int argc, char **argv)
 {
     const char *path = NULL, *device = NULL, *precision = NULL, *code = NULL;
     struct option_list sets = {0};
-    uint64_t tokens = 0;
+    uint64_t tokens = 0, guess = 0;
     bool json = false, validate = false;
     const struct option options[] = {{"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of config keys"},
         {"tokens", OPTION_COUNT, &tokens, "TOKENS", "of a micro-batch (default: as training chooses)"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto"},
         {"code", OPTION_TEXT, &code, "KERNEL", "print the driver's texts of this kernel instead: its instructions"},
+        {"guess", OPTION_COUNT, &guess, "N", "each product by the Nth of its variants (default: as training does)"},
         {"validate", OPTION_FLAG, &validate, NULL, "under the Khronos validation layer; a message is a failure (exit 3)"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 0, 1);
@@ -273,7 +289,7 @@ int command_kernels(const struct command *c, int argc, char **argv)
         struct limits limits = limits_of(gpu_info(gpu));
         ok = make_plan(&blueprint, path, &sets, tokens > UINT32_MAX ? UINT32_MAX : tokens, &bundle, &limits, &e) == 0;
         if (ok) {
-            choices = device_choices(gpu, &blueprint.limits);
+            choices = guess ? guesses(&blueprint, &bundle.model, guess) : device_choices(gpu, &blueprint.limits);
             blueprint_choose_variants(&blueprint, &bundle.model, choices);
         }
         if (ok) kernel_table_make(&table, &blueprint);
