@@ -2,9 +2,9 @@
 //
 // rmsnorm_dw: the weight's gradient, summed over blocks of rows; a lane owns four columns of one block.
 // column_sum adds the blocks up.
+#extension GL_EXT_control_flow_attributes : require
 #include "row.glsl"
 
-#extension GL_EXT_control_flow_attributes : require
 #define ROWS 8u // at once
 
 layout(constant_id = 2) const uint LIVE = LIVE_TOKENS;

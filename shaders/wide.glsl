@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// wide.glsl: reading and writing a whole vector at a time, for drivers that run on a CPU. Such a driver checks every access to a
+// wide.glsl: reading a whole vector at a time and writing unchecked, for drivers that run on a CPU. Such a driver checks every access to a
 // buffer against its size, number by number, about five instructions each; reads through an address are not checked, and
 // when all lanes read the same GROUP numbers that lie side by side and keep one each, it makes one vector load of them.
 // The workgroup is one full subgroup of 8 or 16 lanes. Whoever reads clamps rows to the tensor: for those beyond the end, and
@@ -18,7 +18,7 @@
 // volatile: else loads are gathered ahead of their use, and registers run out.
 layout(buffer_reference, std430, buffer_reference_align = 4) volatile readonly buffer Word { uint word; };
 
-// A lane's own word beside its neighbours': to[lane] or to[lane * stride] costs a vector store or GROUP single ones. Through a
+// A lane's own word beside its neighbours': to[lane] or to[lane * stride] costs GROUP single stores. Through a
 // binding each would be checked, and an index that is not plainly a uniform one plus the lane costs several times as much.
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer Out { uint word; };
 

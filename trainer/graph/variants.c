@@ -58,6 +58,13 @@ bool wide_kernels(const struct limits *limits)
     return can_deal(limits) && limits->info->addresses && limits->products == PRODUCTS_F32;
 }
 
+// Do the row kernels for such rows read through addresses?
+static bool wide_rows(const struct limits *limits, uint64_t columns)
+{
+    bool suits = can_deal(limits) && limits->info->addresses && limits->group == limits->info->subgroup_size;
+    return suits && columns % (4 * limits->group) == 0;
+}
+
 static void add_register(struct candidates *c, uint32_t rows, bool deal, const char *why)
 {
     const struct matmul_shape *s = c->shape;
@@ -185,7 +192,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
     if (kind == ATTENTION_DELTA) {
         c->kernel = row_variant(limits, "attention_delta", "attention_delta_wide", head_dim);
-        groups = strcmp(c->kernel, "attention_delta") == 0 ? divide_up(T * heads, group) : T;
+        groups = wide_rows(limits, head_dim) ? T : divide_up(T * heads, group);
     }
     if (kind == ATTENTION_CACHE) {
         call_constant(c, 0); // no dropout
@@ -216,12 +223,12 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
 
 const char *row_variant(const struct limits *limits, const char *plain, const char *wide, uint64_t columns)
 {
-    bool suits = can_deal(limits) && limits->info->addresses && limits->group == limits->info->subgroup_size;
-    return suits && columns % (4 * limits->group) == 0 ? wide : plain;
+    return wide_rows(limits, columns) ? wide : plain;
 }
 
 void row_rounds(const struct limits *limits, struct call *c, uint64_t columns)
 {
+    if (!wide_rows(limits, columns)) return;
     while (c->constant_count < ROW_ROUNDS) call_constant(c, 0);
     call_constant(c, (uint32_t)(columns / (4 * limits->group)));
 }

@@ -53,7 +53,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
 // The form of a row kernel: `wide` on software drivers that read through addresses (row.glsl), where rows are whole rounds of
 // the workgroup.
 const char *row_variant(const struct limits *limits, const char *plain, const char *wide, uint64_t columns);
-// The last constant of such a kernel that goes over whole rows.
+// The last constant of a row kernel that goes over whole rows, where it is the wide form.
 void row_rounds(const struct limits *limits, struct call *c, uint64_t columns);
 
 #endif
