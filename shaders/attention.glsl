@@ -12,14 +12,18 @@ layout(constant_id = 2) const uint HEAD_DIM = 64;
 layout(constant_id = 3) const uint DROPOUT = 0;
 layout(constant_id = 4) const uint DEAL = 0;
 layout(constant_id = 5) const uint BLOCK = 4;
-layout(constant_id = 6) const uint SPLIT = 1; // divides GROUP and HEAD_DIM / 4; 1 with DEAL
+layout(constant_id = 6) const uint SPLIT = 1; // divides GROUP; 1 with DEAL
 const uint D4 = HEAD_DIM / 4;
-const uint HELD = D4 / SPLIT;                // vec4s of a row that a lane holds: number i is vec4 i * SPLIT + PART
+const uint HELD = (D4 + SPLIT - 1) / SPLIT;  // vec4s of a row that a lane holds: number i is vec4 HELD4(i)
 const uint LOADS = (D4 + GROUP - 1) / GROUP; // of a lane for one dealt row
 
 #define LINES (GROUP / SPLIT) // rows of a workgroup
 #define LINE (DEAL != 0 ? gl_SubgroupInvocationID : LANE / SPLIT)
 #define PART (SPLIT > 1 ? LANE % SPLIT : 0)
+#define EVEN (D4 % SPLIT == 0)
+// Where a row's vec4s do not go round evenly, some lanes' last place is none: the row's last vec4 is read there, and counts as 0.
+#define HELD4(i) (EVEN ? (i) * SPLIT + PART : min((i) * SPLIT + PART, D4 - 1))
+#define HOLDS(i) (EVEN || (i) * SPLIT + PART < D4)
 
 // A block of streamed rows: FETCH brings this lane's share (nothing without DEAL), SPREAD calls USE(i, x) for every vec4 i
 // that the lane holds, x[j] being the same vec4 of the row that begins at vec4 at[j]. With ADDRESSES all lanes read through
@@ -71,7 +75,7 @@ vec4 same4(Word at, uint i, bool bf16)
     } else {                                                                                                           \
         [[unroll]] for (uint i = 0; i < HELD; i++) {                                                                   \
             vec4 x[BLOCK];                                                                                             \
-            for (uint j = 0; j < BLOCK; j++) x[j] = LOAD4(name, b, at[j] + i * SPLIT + PART);                          \
+            for (uint j = 0; j < BLOCK; j++) x[j] = LOAD4(name, b, at[j] + HELD4(i));                                  \
             USE(i, x);                                                                                                 \
         }                                                                                                              \
     }

@@ -31,7 +31,7 @@ void main()
     uint last = positions[t], kv = h / (args.heads / args.kv_heads) * HEAD_DIM;
     uint cache = slots[t] * args.capacity * args.ld_cache + kv;
     for (uint i = 0; i < HELD; i++) {
-        q[i] = LOAD4(qkv, 3, (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + i * SPLIT + PART) * args.scale;
+        q[i] = LOAD4(qkv, 3, (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + HELD4(i)) * (HOLDS(i) ? args.scale : 0);
         sum[i] = vec4(0);
     }
     for (uint s = first_key(0, last, args.window); s <= last; s += LINES * BLOCK) {
@@ -57,10 +57,10 @@ void main()
         turn = GROUP - turn;
         parts[turn + LANE] = weight > 0 ? sum[i] * share : vec4(0);
         barrier();
-        if (LINE == i % LINES) {
+        if (LINE == i % LINES && HOLDS(i)) {
             vec4 total = vec4(0);
             for (uint line = 0; line < LINES; line++) total += parts[turn + line * SPLIT + PART];
-            STORE4(o, 6, (t * args.ld_out + h * HEAD_DIM) / 4 + i * SPLIT + PART, total * scale);
+            STORE4(o, 6, (t * args.ld_out + h * HEAD_DIM) / 4 + HELD4(i), total * scale);
         }
     }
 }

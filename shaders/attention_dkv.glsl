@@ -81,11 +81,11 @@ void main()
     uint end = args.window > 0 ? min(ends[last], last + args.window) : ends[last];
     // Queries from `last` up to here see every lane's key.
     uint end_of_all = args.window > 0 ? min(ends[row], row + args.window) : ends[row];
-    uint k_at = (s * args.ld_qkv + args.offset_k + g * HEAD_DIM) / 4 + PART;
-    uint v_at = (s * args.ld_qkv + args.offset_v + g * HEAD_DIM) / 4 + PART;
+    uint k_at = (s * args.ld_qkv + args.offset_k + g * HEAD_DIM) / 4;
+    uint v_at = (s * args.ld_qkv + args.offset_v + g * HEAD_DIM) / 4;
     for (uint i = 0; i < HELD; i++) {
-        k[i] = LOAD4(qkv, 2, k_at + i * SPLIT) * args.scale;
-        v[i] = LOAD4(qkv, 2, v_at + i * SPLIT);
+        k[i] = LOAD4(qkv, 2, k_at + HELD4(i)) * (HOLDS(i) ? args.scale : 0);
+        v[i] = LOAD4(qkv, 2, v_at + HELD4(i)) * (HOLDS(i) ? 1 : 0);
         dk[i] = dv[i] = vec4(0);
     }
     for (uint head = 0; head < heads; head++) {
@@ -127,7 +127,8 @@ void main()
     }
     if (row + LINE >= rows) return;
     for (uint i = 0; i < HELD; i++) {
-        STORE4(dqkv, 6, k_at + i * SPLIT, dk[i] * args.scale);
-        STORE4(dqkv, 6, v_at + i * SPLIT, dv[i]);
+        if (!HOLDS(i)) continue;
+        STORE4(dqkv, 6, k_at + HELD4(i), dk[i] * args.scale);
+        STORE4(dqkv, 6, v_at + HELD4(i), dv[i]);
     }
 }

@@ -63,12 +63,12 @@ void main()
     if (h >= args.heads || row >= rows) return;
     uint kv = h / (args.heads / args.kv_heads) * HEAD_DIM, t = min(row + LINE, rows - 1);
     uint last = min(row + LINES, rows) - 1, first = first_key(starts[t], t, args.window);
-    uint q_at = (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + PART;
-    uint dy_at = (t * args.ld_out + h * HEAD_DIM) / 4 + PART;
+    uint q_at = (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4;
+    uint dy_at = (t * args.ld_out + h * HEAD_DIM) / 4;
     uint first_of_all = first_key(starts[last], last, args.window); // from here to `row` all lanes see every key
     for (uint i = 0; i < HELD; i++) {
-        q[i] = LOAD4(qkv, 2, q_at + i * SPLIT) * args.scale;
-        dy[i] = LOAD4(dout, 3, dy_at + i * SPLIT);
+        q[i] = LOAD4(qkv, 2, q_at + HELD4(i)) * (HOLDS(i) ? args.scale : 0);
+        dy[i] = LOAD4(dout, 3, dy_at + HELD4(i)) * (HOLDS(i) ? 1 : 0);
         dq[i] = vec4(0);
     }
     float my_lse = lse[h * args.ld_lse + t], my_delta = delta[h * args.ld_lse + t];
@@ -100,5 +100,6 @@ void main()
         s += BLOCK;
     } while (s <= last);
     if (row + LINE >= rows) return;
-    for (uint i = 0; i < HELD; i++) STORE4(dqkv, 6, q_at + i * SPLIT, dq[i] * args.scale);
+    for (uint i = 0; i < HELD; i++)
+        if (HOLDS(i)) STORE4(dqkv, 6, q_at + HELD4(i), dq[i] * args.scale);
 }

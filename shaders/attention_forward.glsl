@@ -35,7 +35,7 @@ void main()
     uint last = min(row + LINES, rows) - 1, first = first_key(starts[t], t, args.window);
     uint first_of_all = first_key(starts[last], last, args.window); // from here to `row` all lanes see every key
     for (uint i = 0; i < HELD; i++) {
-        q[i] = LOAD4(qkv, 2, (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + i * SPLIT + PART) * args.scale;
+        q[i] = LOAD4(qkv, 2, (t * args.ld_qkv + args.offset_q + h * HEAD_DIM) / 4 + HELD4(i)) * (HOLDS(i) ? args.scale : 0);
         sum[i] = vec4(0);
     }
     uint s = first_key(starts[row], row, args.window);
@@ -65,6 +65,6 @@ void main()
     if (row + LINE >= rows) return;
     float bad = uintBitsToFloat(0x7fc00000u), scale = is_finite(all) ? 1 / weight : bad;
     for (uint i = 0; i < HELD; i++)
-        STORE4(o, 3, (t * args.ld_out + h * HEAD_DIM) / 4 + i * SPLIT + PART, sum[i] * scale);
+        if (HOLDS(i)) STORE4(o, 3, (t * args.ld_out + h * HEAD_DIM) / 4 + HELD4(i), sum[i] * scale);
     if (PART == 0) lse[h * args.ld_lse + t] = is_finite(all) ? most + log(weight) : bad;
 }

@@ -44,6 +44,7 @@ static void run_shape(struct shape s)
     // Dealing asks for a workgroup that is one subgroup.
     if (run_group != gpu_info(run_gpu())->subgroup_size || run_group < 8 || run_group > 16) s.deal = 0;
     if (s.deal) s.split = 1;
+    if (s.split > run_group) return;
     run_kernels(&s, false);
     if (!s.deal || !gpu_info(run_gpu())->addresses) return;
     s.block *= 2;
@@ -55,6 +56,8 @@ static const struct shape shapes[] = {
     {{4, 2, 40, 7, 7, 0.25, {33, 1, 12}, -1, 0, .scale = 0.2f}, 1, 2, 2},
     {{2, 2, 72, 0, 1, 0, {9, 40}, 0, 3, .scale = 0.1f}, 1, 4, 1},
     {{2, 1, 128, 20, 6, 0, {50}, -1, 1, .scale = 0.1f}, 0, 1, 4},
+    {{3, 1, 40, 0, 2, 0.25, {9, 25}, 0, 2, .scale = 0.2f}, 0, 2, 8}, // ten vec4s a row, dealt to four and to eight lanes
+    {{2, 2, 56, 9, 3, 0, {1, 30}, -1, 1, .scale = 0.1f}, 0, 1, 4},
 };
 
 static void test_shapes(void)
@@ -137,6 +140,7 @@ static void test_cache(void)
 {
     run_cache(6, 2, 16, 0, 1, 1, 0);
     run_cache(2, 1, 72, 20, 2, 2, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6);
+    run_cache(3, 1, 40, 0, 1, 4, 0); // ten vec4s a row, dealt to four lanes
 }
 
 // ---- the reference itself ------------------------------------------------------------------------------------------

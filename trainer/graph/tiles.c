@@ -57,10 +57,7 @@ static struct speed speed_of(const struct limits *limits)
     return (struct speed){.units = units, .bytes = 8 * units, .launch = 3000};
 }
 
-// Sums that a lane can hold beside its operands without spilling, from what subgroup sizes say of the register file (read
-// off the vendors' compilers): those that pack a varying number of lanes into one thread's registers (from 8 or 16 lanes
-// on) hold 32, those with small subgroups only (up to 16) 16, integrated ones whose lanes share few registers 32.
-static uint32_t lane_sums(const struct limits *limits)
+uint32_t lane_sums(const struct limits *limits)
 {
     const struct gpu_info *info = limits->info;
     if (!info) return 64;
@@ -101,6 +98,9 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     // A long step's blocks wait in registers: room enough for bf16, and for chips with subgroups below 64.
     bool narrow = c->limits->info && c->limits->info->subgroup_max < 64;
     if (t->k > 16 && !(narrow && s->a_bf16 && s->b_bf16)) return;
+    // The vec4s that a lane brings at a time wait there too; the places of both operands' rows, in TN, beside them.
+    uint32_t waiting = (t->m + t->n) * t->k / 4 / v.group;
+    if (lane_sums(c->limits) < 64 && s->layout == LAYOUT_TN && waiting > 4 && !(s->a_bf16 && s->b_bf16)) return;
     if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
     uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);
     struct speed speed = speed_of(c->limits);

@@ -8,6 +8,11 @@
 
 #include "variants.h"
 
+// Sums that a lane can hold beside its operands without spilling, from what subgroup sizes say of the register file (read
+// off the vendors' compilers): those that pack a varying number of lanes into one thread's registers (from 8 or 16 lanes
+// on) hold 32, those with small subgroups only (up to 16) 16, integrated ones whose lanes share few registers 32.
+uint32_t lane_sums(const struct limits *limits);
+
 // What fits the device, the best guess first; returns their number, at most TILES_VARIANTS.
 #define TILES_VARIANTS 44
 int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);

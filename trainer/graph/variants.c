@@ -172,13 +172,23 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 
 #define WIDE_BLOCK 8 // streamed rows, so sums side by side, of the attention kernels that read through addresses
 
-// Lanes that share a row of a head: enough that a lane holds at most `most` vec4s of it (2, 3 or 4 such rows for each
-// kernel must fit in registers; 128 of them on the smallest GPUs).
-static uint32_t attention_split(uint32_t head_dim, uint32_t group, uint32_t most)
+// Lanes that share a row of a head: enough that a lane holds few vec4s of it (it has 2, 3 or 4 such rows, which must fit in
+// registers; 128 of them on the smallest GPUs).
+static uint32_t attention_split(uint32_t head_dim, uint32_t group, enum attention_kernel kind, bool few)
 {
-    uint32_t split = 1, wide = head_dim / 4;
-    while (split < 16 && 2 * split <= group && wide % (2 * split) == 0 && wide / split > most) split *= 2;
+    uint32_t split = 1, most = kind != ATTENTION_DKV ? 4 : few ? 2 : 3;
+    while (split < 32 && 2 * split <= group && divide_up(head_dim / 4, split) > most) split *= 2;
     return split;
+}
+
+// Streamed rows at a time. On GPUs the forward pass has registers for 4 unless dropout's random words need them too, or
+// the chip has few; dQ, three rows of each lane's own, has them for 1 there.
+static uint32_t attention_block(enum attention_kernel kind, bool deal, bool dropout, bool few)
+{
+    if (kind == ATTENTION_CACHE) return 1;
+    if (kind == ATTENTION_FORWARD) return deal || (!dropout && !few) ? 4 : 2;
+    if (kind == ATTENTION_DQ) return deal ? 4 : few ? 1 : 2;
+    return 2;
 }
 
 void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
@@ -188,7 +198,8 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
     const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
     if (!without) return;
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
-    uint32_t split = deal ? 1 : attention_split(head_dim, group, kind == ATTENTION_DKV ? 2 : 4);
+    bool few = !deal && lane_sums(limits) < 64; // registers
+    uint32_t split = deal ? 1 : attention_split(head_dim, group, kind, few);
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
     if (kind == ATTENTION_DELTA) {
         c->kernel = row_variant(limits, "attention_delta", "attention_delta_wide", head_dim);
@@ -211,9 +222,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
                                      : "a lane a row";
     if (kind != ATTENTION_DELTA) {
         call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
-        // On GPUs the forward pass has registers for blocks of 4 unless dropout's random words need them too.
-        bool large = kind == ATTENTION_FORWARD ? deal || !c->constants[3] : kind == ATTENTION_DQ && deal;
-        call_constant(c, wide ? WIDE_BLOCK : large ? 4 : kind == ATTENTION_CACHE ? 1 : 2);
+        call_constant(c, wide ? WIDE_BLOCK : attention_block(kind, deal, c->constants[3], few));
         call_constant(c, split);
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
