@@ -66,6 +66,10 @@ void main()
         hit[row] = most_before < zt && most_after <= zt ? 1u : 0u;
     }
     if (BACKWARD == 0) return;
+#ifndef ADDRESSES // whose lanes are one vector, and whose reads are volatile
+    memoryBarrierBuffer(); // all lanes have read zt, which one of them now overwrites; group_sum's barrier orders none of that
+    barrier();
+#endif
 
     float loss_scale = live.loss_scale, scale = loss_scale / sum;
     EACH_VEC4(i, groups) {

@@ -61,12 +61,23 @@ void multiply(uint k, uint steps)
     }
 }
 
-// The word of C that a lane finishes: one sum, or bf16 the sums of two neighbours in a row; e and old are what is added.
-uint finished(float first, float second, uint e, uint old, bool adds)
+// The numbers in a word of a tensor as C: one, or bf16 two neighbours in a row.
+vec2 numbers(uint word)
+{
+    return C_BF16 ? vec2(half_word(word, false), half_word(word, true)) : vec2(uintBitsToFloat(word), 0);
+}
+
+float e_number(Word at, uint i) // element i of E, in its own storage: a bias is f32 whatever C is
+{
+    return IS_BF16(4) ? half_word(at[i / 2].word, i % 2 == 1) : uintBitsToFloat(at[i].word);
+}
+
+// The word of C that a lane finishes: one sum, or bf16 the sums of two neighbours in a row; extra and old are what is added.
+uint finished(float first, float second, vec2 extra, uint old, bool adds)
 {
     vec2 pair = args.scale * vec2(first, second);
-    if (EPILOGUE != EPILOGUE_NONE) pair += C_BF16 ? vec2(half_word(e, false), half_word(e, true)) : vec2(uintBitsToFloat(e), 0);
-    if (adds) pair += C_BF16 ? vec2(half_word(old, false), half_word(old, true)) : vec2(uintBitsToFloat(old), 0);
+    if (EPILOGUE != EPILOGUE_NONE) pair += extra;
+    if (adds) pair += numbers(old);
     return C_BF16 ? bf16_pack(vec4(pair, 0, 0)).x : floatBitsToUint(pair.x);
 }
 
@@ -115,21 +126,21 @@ void main()
                 // The lane's word: of row m of C, from column n on.
                 uint v = v0 + j * GROUP + (NT ? 1 : each) * lane;
                 uint c0 = in_words(C_BF16, args.offset_c + (NT ? (v0 + j * GROUP) * args.ldc + u : u * args.ldc + v0 + j * GROUP));
-                uint e0 = in_words(C_BF16, args.offset_e + (NT ? u : v0 + j * GROUP)), stride = in_words(C_BF16, args.ldc);
-                if (EPILOGUE == EPILOGUE_RESIDUAL) e0 += in_words(C_BF16, (NT ? v0 + j * GROUP : u) * args.lde);
-                uint e_word = 0, old = 0;
+                uint e0 = args.offset_e + (NT ? u : v0 + j * GROUP), stride = in_words(C_BF16, args.ldc), old = 0;
+                bool two = C_BF16 && (NT ? u : v) + 1 < args.n; // else the second is beyond the row
+                vec2 extra = vec2(0);
                 if (v >= v_live) continue;
-                if (NT) {
-                    if (EPILOGUE == EPILOGUE_RESIDUAL) e_word = e_at[e0 + lane * in_words(C_BF16, args.lde)].word;
-                    if (EPILOGUE == EPILOGUE_BIAS) e_word = e_at[e0].word;
-                    if (adds) old = c_at[c0 + lane * stride].word;
-                } else {
-                    if (EPILOGUE != EPILOGUE_NONE) e_word = wide(e_at + e0);
-                    if (adds) old = wide(c_at + c0);
+                if (EPILOGUE == EPILOGUE_RESIDUAL) { // stored as C
+                    e0 += (NT ? v0 + j * GROUP : u) * args.lde;
+                    extra = numbers(NT ? e_at[in_words(C_BF16, e0 + lane * args.lde)].word : wide(e_at + in_words(C_BF16, e0)));
                 }
-                float first = SUM(r, j), second = !C_BF16 ? 0 : NT ? SUM(r + 1, j) : SUM(r, j + 1);
-                if (C_BF16 && (NT ? u : v) + 1 >= args.n) second = 0; // beyond the row
-                to[c0 + (NT ? stride : 1) * lane].word = finished(first, second, e_word, old, adds);
+                if (EPILOGUE == EPILOGUE_BIAS) {
+                    if (!NT) e0 += each * lane;
+                    extra = vec2(e_number(e_at, e0), two ? e_number(e_at, e0 + 1) : 0);
+                }
+                if (adds) old = NT ? c_at[c0 + lane * stride].word : wide(c_at + c0);
+                float first = SUM(r, j), second = !two ? 0 : NT ? SUM(r + 1, j) : SUM(r, j + 1);
+                to[c0 + (NT ? stride : 1) * lane].word = finished(first, second, extra, old, adds);
             }
         }
         u_at = u_at + PART * ldu;

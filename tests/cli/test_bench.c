@@ -177,6 +177,13 @@ static void test_compare(const char *old)
     CHECK(RUN("--model", MODEL, "--tokens", "34", "--repeat", "1", "--compare", old) == 0);
     CHECK_SAID("not alike: tokens was 32");
     CHECK(strstr(command_out.data, "faster") && strstr(command_out.data, "how it was taken") && strstr(command_out.data, "adamw"));
+    // A file that leaves most unsaid costs no measurement.
+    char *bare;
+    write_file("bare.json", "{\"kernels\": [], \"step\": {\"tokens_per_second\": 1}}", &bare);
+    CHECK(RUN("--model", MODEL, "--tokens", "32", "--repeat", "1", "--compare", bare) == 0);
+    CHECK_SAID("says optimizer");
+    CHECK(strstr(command_out.data, "adamw"));
+    free(bare);
 }
 
 static void test_mistakes(void)

@@ -21,12 +21,13 @@ static bool wide(const struct product *p, struct matmul_variant *v)
     return false;
 }
 
-// Storages (bit 1 A, 2 B, 3 C, 4 E, as C) and what goes with them. The kernel reads f32: V in strips, U as it is, turned (TN's A) or
+// Storages (bit 1 A, 2 B, 3 C, 4 E; a residual as C) and what goes with them. The kernel reads f32: V in strips, U as it is, turned (TN's A) or
 // copied (bf16).
 static const struct product settings[] = {
     {.layout = LAYOUT_NT, .scale = 1},
     {.layout = LAYOUT_NT, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_RESIDUAL, .store = 1 << 2 | 1 << 3 | 1 << 4, .scale = 0.5f},
     {.layout = LAYOUT_NT, .live_m = LIVE_TARGETS, .epilogue = EPILOGUE_BIAS, .add = ADD_ALWAYS, .store = 1 << 2, .scale = 1},
+    {.layout = LAYOUT_NT, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_BIAS, .store = 1 << 2 | 1 << 3, .scale = 1}, // as Qwen2 has it
     {.layout = LAYOUT_NN, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_RESIDUAL, .scale = -1.25f},
     {.layout = LAYOUT_NN, .live_m = LIVE_TARGETS, .add = ADD_ALWAYS, .store = 1 << 1 | 1 << 2 | 1 << 3, .scale = 1},
     {.layout = LAYOUT_NN, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_BIAS, .store = 1 << 2 | 1 << 3 | 1 << 4, .scale = 1},

@@ -32,8 +32,9 @@ static struct matmul_shape stored(const struct matmul_shape *kind, bool bf16)
 // The table's guess and the reference; the tests of each kernel go through all the others.
 static void test_candidates_are_right(void)
 {
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct matmul_shape s = stored(&kinds[i], i % 2);
+    for (size_t i = 0; i <= sizeof kinds / sizeof *kinds; i++) {
+        // The last: a bias, f32 always, where all else is bf16.
+        struct matmul_shape s = i < sizeof kinds / sizeof *kinds ? stored(&kinds[i], i % 2) : stored(&kinds[2], true);
         struct matmul_variant v[MATMUL_CANDIDATES];
         int count = matmul_candidates(&limits, &s, v, MATMUL_CANDIDATES);
         for (int k = 0; k < count; k += count - 1) {

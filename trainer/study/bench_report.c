@@ -197,7 +197,11 @@ static double seconds_of(const cJSON *kernels, const char *name)
 static void say_unlike(const cJSON *a, const cJSON *b, const char *key, const char *path)
 {
     const cJSON *x = part(a, key), *y = part(b, key);
-    if (cJSON_Compare(x, y, true)) return;
+    if (cJSON_Compare(x, y, true) || (!x && !y)) return;
+    if (!x || !y) {
+        say("not alike: only %s says %s", x ? "this device's measurement" : path, key);
+        return;
+    }
     char *before = json_print(y, false), *now = json_print(x, false);
     say("not alike: %s was %s in %s, and is %s", key, before, path, now);
     cJSON_free(before);
