@@ -45,6 +45,7 @@ if cmp -s f32.hash fp16.hash; then fail "fp16 gives f32's bits: the matrix units
 [ "$(grep -c '"loss_scale":65536,' fp16/log.jsonl)" = 8 ] || fail "the log does not say the loss scale"
 if grep -q loss_scale f32/log.jsonl; then fail "f32 has a loss scale"; fi
 says "a changed key" 1 "matmul_precision" "$pumice" train tiny.json --set output_dir=fp16 dropout=0 max_steps=4 save_steps=1 --resume
+says "--tune with --resume" 2 "do not go together" "$pumice" train tiny.json --set output_dir=f32 --resume --tune
 says "bf16 where there is none" 1 "no matrix units that multiply bf16" "$pumice" train tiny.json --set output_dir=bf16 matmul_precision=bf16
 check "nothing was written" test ! -e bf16
 

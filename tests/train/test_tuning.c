@@ -117,6 +117,45 @@ static void test_cache(const char *folder)
     gpu_close(gpu);
 }
 
+// Of a run's own variants one splits its sum, and the device has not the memory for the parts: all are chosen anew, without splits.
+static void test_lean(const char *folder)
+{
+    struct error e = {0};
+    struct gpu *gpu = gpu_open(&(struct gpu_options){.cache_folder = folder}, e.text, sizeof e.text);
+    struct limits limits = limits_of(gpu_info(gpu));
+    struct model model;
+    cJSON *json = cJSON_Parse("{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 128, \"num_hidden_layers\": 1, \"vocab_size\": 264,"
+        "\"num_attention_heads\": 4, \"intermediate_size\": 512, \"tie_word_embeddings\": true}");
+    CHECK_SAY(model_open_init(&model, json, "test", &e) == 0, "%s", e.text);
+    cJSON_Delete(json);
+    struct blueprint_options o = {.budget = 512, .positions = 64, .optimizer = OPTIMIZER_ADAMW};
+    struct blueprint b;
+    CHECK_SAY(blueprint_make(&b, &model, &limits, &o, &e) == 0, "%s", e.text);
+    struct choices *met = choices_new(), *own = choices_new();
+    blueprint_meet(&b, &model, met);
+    for (int i = 0; i < choices_count(met); i++) {
+        struct matmul_variant v[MATMUL_CANDIDATES];
+        const struct matmul_shape *s = &choices_at(met, i)->shape;
+        int count = s->layout == LAYOUT_TN ? matmul_candidates(&limits, s, v, MATMUL_CANDIDATES) : 0;
+        for (int k = 0; k < count; k++)
+            if (v[k].split == 8) choices_set(own, s, &v[k], 0);
+    }
+    CHECK(choices_count(own) > 1);
+    cJSON *list = tuning_json(own);
+    b.limits.heap = b.memory.total * 100 / 92 + 100; // not a byte to spare
+    struct choices *c = tuning_blueprint(&b, &model, gpu, list, &e);
+    CHECK_SAY(c && b.limits.lean && choices_count(c) == choices_count(met), "%s", e.text);
+    for (int i = 0; c && i < choices_count(c); i++) CHECK(choices_at(c, i)->variant.split == 1);
+    struct choices *kept = tuning_cached(gpu, folder, &limits);
+    CHECK(choices_find(kept, &choices_at(own, 0)->shape)->variant.split == 8); // another run may have the memory
+    blueprint_free(&b);
+    cJSON_Delete(list);
+    model_close(&model);
+    struct choices *all[] = {c, kept, met, own};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) choices_free(all[i]);
+    gpu_close(gpu);
+}
+
 int main(void)
 {
     struct gpu_info info;
@@ -129,6 +168,7 @@ int main(void)
     char folder[] = "/tmp/pumice-tuning-XXXXXX";
     CHECK(mkdtemp(folder) != NULL);
     test_cache(folder);
+    test_lean(folder);
     folder_remove(folder, NULL);
     return test_end();
 }

@@ -22,6 +22,10 @@ int command_train(const struct command *c, int argc, char **argv)
         {"json", OPTION_FLAG, &json, NULL, "the last line of log.jsonl on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 1, 1);
     if (status >= 0) return free(sets.words), status;
+    if (again && resume) {
+        say("--tune and --resume do not go together: a run that goes on keeps the variants that it began with");
+        return free(sets.words), STATUS_USAGE;
+    }
 
     struct error e = {0};
     struct config config = {0};

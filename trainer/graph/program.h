@@ -25,6 +25,7 @@ struct limits {
     const struct gpu_info *info; // for the variant tables; owned by the caller
     enum products products;
     const struct choices *choices; // variants chosen on the device (choices.h), or NULL: the tables choose; the caller's
+    bool lean; // no variants of products that want memory of their own (split sums)
     struct choices *met; // if not NULL: gets every product that is planned, with the variant it was planned with
 };
 #define CUT_SECONDS 0.1       // of one submission

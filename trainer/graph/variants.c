@@ -33,6 +33,7 @@ struct candidates {
 
 static void add(struct candidates *c, const struct matmul_variant *v)
 {
+    if (c->limits->lean && v->split > 1) return;
     for (int i = 0; i < c->count; i++)
         if (strcmp(c->list[i].name, v->name) == 0) return; // the first choice, met again in the full list
     assert(c->count < MATMUL_CANDIDATES);

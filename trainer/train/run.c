@@ -262,9 +262,12 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
         o.storage = strcmp(r->state.storage, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
         for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
             if (strcmp(r->state.products, products_name(p)) == 0) limits.products = p;
-        if (!products_can(info, limits.products))
-            return error_set(e, "the run was begun with products in %s, and %s has no matrix units for them; resume it on a device "
-                "that has, or start a new run with matmul_precision f32", r->state.products, info->name);
+        if (!products_can(info, limits.products)) { // matmul_precision is auto: others are refused before (run_supported)
+            limits.products = products_best(info);
+            say("warning: %s has no matrix units for the run's products in %s: they go on in %s", info->name, r->state.products,
+                products_name(limits.products));
+            r->state.loss_scale = limits.products == PRODUCTS_FP16 ? loss_scale_start() : (struct loss_scale){0};
+        }
         o.checkpoint = r->state.recompute;
         if (!o.budget) o.budget = r->state.budget < r->data.longest ? (r->data.longest + 15) / 16 * 16 : r->state.budget;
         if (blueprint_choose(b, &r->bundle->model, &limits, &o, false, 0, e)) return -1;

@@ -179,7 +179,6 @@ bool blueprint_choose_variants(struct blueprint *b, const struct model *model, c
     limits.choices = choices;
     blueprint_free(b);
     if (make_if_fits(b, model, &limits, &options, NULL) == 0) return true;
-    say("the variants of the products chosen on this device need more memory than it has: the table's are used");
     struct error e;
     int status = blueprint_make(b, model, &before, &options, &e);
     assert(status == 0); // it was made before

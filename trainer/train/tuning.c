@@ -202,7 +202,7 @@ static struct choices *known(const struct gpu *gpu, const struct limits *limits,
     tuning_read(cached, limits, own);
     for (int i = 0; i < choices_count(met); i++) {
         const struct choice *c = choices_find(cached, &choices_at(met, i)->shape);
-        if (c) choices_set(choices, &c->shape, &c->variant, c->seconds);
+        if (c && !(limits->lean && c->variant.split > 1)) choices_set(choices, &c->shape, &c->variant, c->seconds);
     }
     choices_free(cached);
     return choices;
@@ -221,23 +221,38 @@ struct choices *tuning_choose(
         choices_free(choices);
         return NULL;
     }
-    if (report.products) cache_write(gpu, &bare, choices);
+    if (report.products && !bare.lean) cache_write(gpu, &bare, choices); // lean ones are this run's own
     report_say(gpu, &report, measure, choices, met);
+    return choices;
+}
+
+// Choices for what the blueprint meets; *fits: it is made with them.
+static struct choices *choose_for(
+    struct blueprint *b, const struct model *model, struct gpu *gpu, const cJSON *own, bool *fits, struct error *e)
+{
+    struct choices *met = choices_new();
+    blueprint_meet(b, model, met);
+    struct choices *choices = tuning_choose(gpu, &b->limits, met, own, e);
+    choices_free(met);
+    *fits = choices && blueprint_choose_variants(b, model, choices);
     return choices;
 }
 
 struct choices *tuning_blueprint(
     struct blueprint *b, const struct model *model, struct gpu *gpu, const struct cJSON *own, struct error *e)
 {
-    struct choices *met = choices_new();
-    blueprint_meet(b, model, met);
-    struct choices *choices = tuning_choose(gpu, &b->limits, met, own, e);
-    choices_free(met);
-    if (choices && !blueprint_choose_variants(b, model, choices)) {
-        choices_free(choices);
-        choices = choices_new();
-    }
-    return choices;
+    bool fits;
+    struct choices *choices = choose_for(b, model, gpu, own, &fits, e);
+    if (!choices || fits) return choices;
+    // Never back to what was not tried: what was found wrong would come with it.
+    say("the variants of the products chosen on this device need more memory than it has: others are chosen that need none");
+    choices_free(choices);
+    b->limits.lean = true;
+    choices = choose_for(b, model, gpu, NULL, &fits, e);
+    if (!choices || fits) return choices;
+    choices_free(choices);
+    error_set(e, "the variants of the products that are right on %s need more memory than it has: lower micro_batch_tokens", gpu_info(gpu)->name);
+    return NULL;
 }
 
 void tuning_forget(const struct gpu *gpu)

@@ -16,7 +16,8 @@ struct cJSON;
 // cache folder. NULL with the reason: no variant of a product is right on this device (e->device).
 struct choices *tuning_choose(struct gpu *gpu, const struct limits *limits, const struct choices *met, const struct cJSON *own,
     struct error *e);
-// The same for a blueprint, which is made again with them (blueprint_choose_variants); they outlive it.
+// The same for a blueprint, which is made again with them (blueprint_choose_variants); they outlive it. Where the device has not the
+// memory that they ask for, others are chosen that ask for none.
 struct choices *tuning_blueprint(struct blueprint *b, const struct model *model, struct gpu *gpu, const struct cJSON *own,
     struct error *e);
 void tuning_forget(const struct gpu *gpu); // empties the cache, so that all is tried again
