@@ -4,6 +4,7 @@
 // runs and no memory of the device is taken, so that it also works where a driver only compiles (tools/vendor-lab).
 #include "commands/common.h"
 #include "commands/list.h"
+#include "graph/coopmat.h"
 #include "train/kernel_table.h"
 #include "train/run.h"
 #include "train/tuning.h"
@@ -165,6 +166,7 @@ static void print_result(const struct kernel_table *t, const struct made *made, 
     cJSON_AddItemToObject(device, "matrix_units", device_matrices(info));
     cJSON_AddBoolToObject(device, "statistics", info->statistics);
     cJSON_AddStringToObject(out, "precision", storage_name(b->options.storage));
+    cJSON_AddStringToObject(out, "matmul_precision", products_name(b->limits.products));
     cJSON_AddNumberToObject(out, "micro_batch_tokens", b->options.budget);
     if (gpu_validation_messages(gpu)) cJSON_AddNumberToObject(out, "validation_messages", gpu_validation_messages(gpu));
     cJSON *kernels = cJSON_AddArrayToObject(out, "kernels");
