@@ -3,7 +3,7 @@
 // adamw: one update of every parameter (Loshchilov and Hutter 2019). `precise` keeps the compiler from contracting to
 // fma, so that only division and square root differ from device to device.
 layout(constant_id = 2) const uint COPY = 0;
-#define NEIGHBOURS (COPY != 0)
+#define NEIGHBOURS (COPY != 0 && GROUP != 8) // row.glsl
 #include "row.glsl"
 
 layout(push_constant) uniform Push {

@@ -8,10 +8,12 @@
 //
 // With ADDRESSES (software drivers, wide.glsl) all tensors of a kernel go through these macros, and all counts are multiples of
 // GROUP. A lane's vec4 is then no four neighbours, unless a tensor is bf16 (NEIGHBOURS): of each 4 GROUP numbers component c is
-// number c GROUP + lane, so that a component of all lanes is one vector in memory.
+// number c GROUP + lane, so that a component of all lanes is one vector in memory. Where little is bf16 a kernel may do without
+// neighbours: what it writes then changes lanes, one instruction each where a vector has 8.
 #include "lang.glsl"
 
 #ifdef ADDRESSES
+#extension GL_KHR_shader_subgroup_shuffle : require
 #include "wide.glsl"
 // A row's rounds of GROUP vec4s (0: unknown). So many are made one after the other without a loop: a CPU's driver keeps in
 // memory what a loop carries, and its loops' conditions are masks.
@@ -56,6 +58,17 @@ vec4 row4(Word at, bool bf16)
 void set_row4(Out to, bool bf16, vec4 x)
 {
     uint lane = gl_SubgroupInvocationID;
+    bool pairs = NEIGHBOURS; // a variable: glslang makes nonsense of a longer constant
+    if (bf16 && !pairs) {
+        uvec4 halves = bf16_round(x);
+        uint from = 2 * lane % GROUP; // the first GROUP words hold components 0 and 1
+        [[unroll]] for (uint h = 0; h < 2; h++) {
+            uint low = mix(subgroupShuffle(halves[2 * h + 1], from), subgroupShuffle(halves[2 * h], from), lane < GROUP / 2);
+            uint high = mix(subgroupShuffle(halves[2 * h + 1], from + 1), subgroupShuffle(halves[2 * h], from + 1), lane < GROUP / 2);
+            to[h * GROUP + lane].word = low | high << 16;
+        }
+        return;
+    }
     uvec4 words = bf16 ? uvec4(bf16_pack(x), 0, 0) : floatBitsToUint(x);
     [[unroll]] for (uint c = 0; c < 4; c++) {
         if (bf16 && c < 2) to[2 * lane + c].word = words[c];
