@@ -169,6 +169,8 @@ static void test_refused(void)
         {"{\"device\": [\"a b\", \"a/b\"]}", "two runs have the name device=a-b"},
         {"{\"dmt_k\": [0, 1], \"method\": {\"a\": {\"seed\": 1}, \"b\": {\"dmt_k\": 1}}}", "dmt_k and method: both axes set dmt_k"},
         {"{\"sources.math.max_rows\": [1], \"sources.math\": [\"a\", \"b\"]}", "both axes set sources.math"},
+        {"{\"method\": {\"a\": {\"sources.math.max_rows\": 5, \"sources.math\": \"b\"}}}",
+            "method.a: sources.math undoes what it sets before, sources.math.max_rows"},
     };
     struct grid g;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -178,6 +180,8 @@ static void test_refused(void)
     }
     // A key within one that an earlier axis sets refines it.
     CHECK(make(&g, "{\"sources.math\": [\"a\", \"b\"], \"sources.math.max_rows\": [1]}", NULL, 0) == 0);
+    grid_free(&g);
+    CHECK(make(&g, "{\"method\": {\"a\": {\"sources.math\": \"b\", \"sources.math.max_rows\": 5}}}", NULL, 0) == 0);
     grid_free(&g);
     static const char *const bad[] = {"seed", "=1", "seed="};
     for (size_t i = 0; i < 3; i++) CHECK(make(&g, NULL, &bad[i], 1) == -1);

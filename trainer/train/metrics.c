@@ -56,6 +56,11 @@ static size_t read_number(double *number, const char *text, size_t bytes, size_t
         text_add(&plain, text + at, n + 1);
         at += n + 1;
     }
+    size_t sign = at + 1 < bytes && (text[at + 1] == '-' || text[at + 1] == '+');
+    if (at < bytes && (text[at] == 'e' || text[at] == 'E') && (n = digits(text + at + 1 + sign, bytes - at - 1 - sign)) > 0) {
+        text_add(&plain, text + at, 1 + sign + n);
+        at += 1 + sign + n;
+    }
     *number = strtod(plain.data, NULL);
     text_free(&plain);
     return at;

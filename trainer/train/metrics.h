@@ -9,7 +9,8 @@
 
 // The number an answer gives: the first after its last "####" (GSM8K's mark), else the last of the text. Thousands
 // separators and dollar signs are dropped ("$1,234.50", "-$5"); a minus counts where nothing stands before it that it
-// could be taken from ("7 - 3 = -4" gives -4, "7-3" gives 3). False when there is none.
+// could be taken from ("7 - 3 = -4" gives -4, "7-3" gives 3); an exponent right behind the digits is read ("1.5e-3").
+// False when there is none.
 bool metric_number(double *number, const char *text, size_t bytes);
 
 // Both give a number, and they differ by at most 1e-4 (Yuan et al. 2023, the answer check of their released code).
