@@ -91,33 +91,11 @@ static int choose_relations(struct selection *s, struct error *e)
     return 0;
 }
 
-// Of the first and the last row of each weight: tells a model from another of its shape, and from itself after
-// training.
-static int fingerprint(uint64_t *hash, const struct model *m, struct error *e)
-{
-    *hash = FNV_START;
-    for (int i = 0; i < m->weight_count; i++) {
-        const struct model_weight *w = &m->weights[i];
-        float *row = mem_alloc(w->columns * sizeof *row);
-        int status = 0;
-        for (int k = 0; k < w->part_count && status == 0; k++)
-            for (int last = 0; last < 2 && status == 0 && (w->matrix || w->part_count == 1); last++) {
-                status = model_read(m, i, k, last ? w->parts[k].rows - 1 : 0, 1, row, w->columns, e);
-                *hash = fnv1a(*hash, row, w->columns * sizeof *row);
-            }
-        free(row);
-        if (status) return -1;
-    }
-    return 0;
-}
-
 static int make_settings(struct selection *s, enum storage storage, struct error *e)
 {
     const struct choice *c = s->choice;
-    uint64_t hash;
     char text[17];
-    if (fingerprint(&hash, &s->bundle.model, e)) return -1;
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    if (model_fingerprint(text, &s->bundle.model, e)) return -1;
     s->settings = cJSON_CreateObject();
     cJSON_AddStringToObject(s->settings, "pumice", "recall");
     cJSON_AddStringToObject(s->settings, "model", text);
