@@ -323,6 +323,13 @@ static void test_results(void)
     CHECK(s.runs[5].state == SWEEP_FAILED && s.runs[0].state == SWEEP_DONE && !s.runs[0].why);
     CHECK_STRING(s.runs[5].why, "a full disk");
     sweep_close(&s);
+    put("m=c,seed=3", OUTPUT_CONFIG, "{}"); // begun again since
+    put("m=c,seed=3", OUTPUT_LOG, STEP(1, "2.5", "01"));
+    CHECK(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0 && s.runs[5].state == SWEEP_BEGUN && !s.runs[5].why);
+    sweep_close(&s);
+    char *again = mem_format("%s/out/m=c,seed=3", folder);
+    CHECK(folder_remove(again, &e) == 0);
+    free(again);
 
     // Another grid in the same folder: the runs of the one before stay in its results, with their axes, after its own; a
     // folder that is no run is none.

@@ -103,10 +103,13 @@ static cJSON *read_old(const struct sweep *s, const char *name, struct error *e)
     return old;
 }
 
+// A failure that was written down, unless the run has been made again since.
 static void recall_run(struct sweep_run *run, const char *name, const cJSON *results)
 {
     const cJSON *old = run_named(member(results, "runs"), name), *state = member(old, "state"), *why = member(old, "why");
+    const cJSON *hash = member(old, "hash");
     if (run->finished || !cJSON_IsString(state) || !cJSON_IsString(why) || strcmp(state->valuestring, "failed") != 0) return;
+    if (cJSON_IsString(hash) && strcmp(hash->valuestring, run->hash) != 0) return;
     run->state = SWEEP_FAILED;
     free(run->why);
     run->why = mem_string(why->valuestring);
