@@ -4,6 +4,7 @@
 # pumice select memory on a tiny model: the same numbers shared and alone, in one go and after a stop; what is written; what
 # is said of bad input.
 . "$(dirname "$0")/tiny.sh"
+mkdir "$work/configs" && cp "$(dirname "$0")"/../../configs/memory-*.json "$work/configs"
 cd "$work"
 check 'training' "$pumice" train tiny.json --set num_train_epochs=1 save_strategy=no save_steps=0
 
@@ -102,6 +103,17 @@ says 'a subset trains' 0 '' "$pumice" tokenize --model run --data shared/level-0
 grep -q '<|question|> A letter in .*? <|answer|>.*unheard of' "$work/out" || { echo "FAILED: the row's text"; cat "$work/out"; failed=1; }
 says 'out of domain' 0 'ood-0.jsonl' select_memory ood --relations word --test 1
 says 'scores of two files' 0 '"mean"' "$pumice" score --model run --data ood/ood-*.jsonl --metric contains --chat-template qa --each --json
+
+# The configs: what they name is what a selection writes; a level without tests, which has no file, stops none of them.
+mkdir -p runs/memory
+cp ood/ood-0.jsonl runs/memory/test-0.jsonl
+for rows in level-1-4 level-2-60 level-2-240 level-2-1920; do cp ood/ood-0.jsonl runs/memory/$rows.jsonl; done
+for size in 60 240 1920; do
+    says "the config of $size rows" 0 "eval.level4: is left out, there is no $(pwd -P)/runs/memory/test-4.jsonl" \
+        "$pumice" plan configs/memory-$size.json --set model_name_or_path=../run
+    grep -q 'eval.level0' "$work/err" && { echo "FAILED: level 0's tests are left out"; failed=1; }
+done
+check "the demo's config" "$pumice" plan configs/memory-demo.json --set model_name_or_path=../run
 
 says 'no such relation' 1 'did you mean letter' select_memory shared --relations leter
 says 'no method' 2 'did you mean memory' "$pumice" select memori
