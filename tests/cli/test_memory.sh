@@ -99,6 +99,8 @@ sed -i 's/A letter in/Which letter is in/' templates.json
 says 'another question' 1 'level-0-2.jsonl: removed' select_memory split --relations letter --test 0.5 --size 1
 sed -i 's/Which letter is in/A letter in/' templates.json
 
+says 'far too many' 1 'level 4 has too few facts for 4294967295 rows: letter has 0 of 4294967295' select_memory split --relations letter --size 4294967295
+
 says 'a subset trains' 0 '' "$pumice" tokenize --model run --data shared/level-0-2.jsonl --chat-template qa --show
 grep -q '<|question|> A letter in .*? <|answer|>.*unheard of' "$work/out" || { echo "FAILED: the row's text"; cat "$work/out"; failed=1; }
 says 'out of domain' 0 'ood-0.jsonl' select_memory ood --relations word --test 1

@@ -183,9 +183,12 @@ static void test_refused(void)
     grid_free(&g);
     CHECK(make(&g, "{\"method\": {\"a\": {\"sources.math\": \"b\", \"sources.math.max_rows\": 5}}}", NULL, 0) == 0);
     grid_free(&g);
-    static const char *const bad[] = {"seed", "=1", "seed="};
-    for (size_t i = 0; i < 3; i++) CHECK(make(&g, NULL, &bad[i], 1) == -1);
-    CHECK_ERROR(e, "seed: has no values");
+    static const char *const bad[] = {"seed", "=1", "seed=", "device=a,caf\xe9"};
+    static const char *const reasons[] = {"wants KEY=VALUE", "wants KEY=VALUE", "seed: has no values", "is not UTF-8 text"};
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(make(&g, NULL, &bad[i], 1) == -1);
+        CHECK_ERROR(e, reasons[i]);
+    }
     static const char *const twice[] = {"seed=1,2", "seed=3"}, *const alike[] = {"seed=1", "seeds=3"};
     CHECK(make(&g, NULL, twice, 2) == -1);
     CHECK_ERROR(e, "--axis seed: stands there twice");
@@ -399,6 +402,26 @@ static void test_results(void)
 }
 
 // Time left, by the measure of the run that is going on and of those before it.
+// No two columns of one name.
+static void test_columns(void)
+{
+    static const char config[] = "{\"init\": {\"tokenizer\": \"bytes\"}, \"output_dir\": \"out/columns\", \"strategy\": \"multi_task\","
+                                 " \"sources\": {\"rows\": \"rows.jsonl\"}, \"sweep\": {\"state\": {\"a\": {}}, \"seed\": [1]}}";
+    static const char head[] = "run,axis_state,seed,state,step,stage,eval_train_loss,eval_train_score,x_loss,x_score,train_loss,seconds,steps,hash,asked\n";
+    char *path = path_join(folder, "columns.json");
+    struct sweep s;
+    struct text csv = {0};
+    CHECK(file_write_atomic(path, config, strlen(config), &e) == 0);
+    put("columns/state=a,seed=1", OUTPUT_CONFIG, "{}");
+    put("columns/state=a,seed=1", OUTPUT_LOG, STEP(1, "2.5", "01") EVAL(1, "\"train\":{\"loss\":2},\"x\":{\"loss\":3}"));
+    CHECK_SAY(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0, "%s", e.text);
+    sweep_csv(&csv, &s);
+    CHECK_SAY(strncmp(csv.data, head, strlen(head)) == 0, "%s", csv.data);
+    text_free(&csv);
+    sweep_close(&s);
+    free(path);
+}
+
 static void test_time_left(void)
 {
     struct sweep_progress p = {.now = 100, .later = 300};
@@ -422,6 +445,7 @@ int main(void)
     test_refused();
     test_apply();
     test_results();
+    test_columns();
     test_time_left();
     CHECK(folder_remove(folder, &e) == 0);
     return test_end();

@@ -292,7 +292,8 @@ static int write_subset(struct selection *s, int level, size_t size, struct erro
 {
     struct error lack = {0};
     char name[64];
-    size_t *facts = mem_alloc(size * sizeof *facts);
+    size_t count = s->memory.fact_count;
+    size_t *facts = mem_alloc((size < count ? size : count) * sizeof *facts); // more than there are is too many
     int status = 0;
     subset_name(name, level, size);
     if (memory_subset(facts, size, &s->memory, s->order, level, s->trains, &lack) == 0) {

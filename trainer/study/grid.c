@@ -168,6 +168,7 @@ static int add_extra(cJSON *axes, const char *word, struct error *e)
 {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word) return error_set(e, "--axis %s: wants KEY=VALUE,VALUE,..., as in --axis seed=1,2,3", word);
+    if (!config_is_utf8(word)) return error_set(e, "--axis %s: is not UTF-8 text", word);
     char *name = mem_string_n(word, (size_t)(equals - word));
     const cJSON *old = cJSON_GetObjectItemCaseSensitive(axes, name);
     cJSON *axis = cJSON_IsObject(old) ? pick_variants(old, equals + 1, e) : read_values(equals + 1);

@@ -346,18 +346,29 @@ static void add_row(struct text *out, const struct result *row, const cJSON *lin
     cJSON_Delete(end);
 }
 
+// Names that a column has already keep theirs; an axis or an evaluation of such a name gets another.
+static void add_head(struct text *out, const char *kind, const char *name, const char *suffix)
+{
+    static const char *const taken[] = {"run", "state", "step", "stage", "train_loss", "train_score", "seconds", "steps", "hash", "asked"};
+    char *head = mem_format("%s%s", name, suffix);
+    bool twice = false;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) twice = twice || strcmp(head, taken[i]) == 0;
+    char *own = mem_format("%s%s", twice ? kind : "", head);
+    add_field(out, own, false);
+    free(own);
+    free(head);
+}
+
 void sweep_csv(struct text *out, const struct sweep *s)
 {
     cJSON *scored, *names = evaluation_names(s, row_count(s), &scored), *axes = axis_names(s);
     add_field(out, "run", true);
-    for (const cJSON *axis = axes->child; axis; axis = axis->next) add_field(out, axis->string, false);
+    for (const cJSON *axis = axes->child; axis; axis = axis->next) add_head(out, "axis_", axis->string, "");
     text_print(out, ",state,step,stage");
-    for (const cJSON *name = names->child; name; name = name->next)
-        for (int score = 0; score < 2; score++) {
-            char *head = mem_format("%s_%s", name->string, score ? "score" : "loss");
-            add_field(out, head, false);
-            free(head);
-        }
+    for (const cJSON *name = names->child; name; name = name->next) {
+        add_head(out, "eval_", name->string, "_loss");
+        add_head(out, "eval_", name->string, "_score");
+    }
     text_print(out, ",train_loss,seconds,steps,hash,asked\n");
     for (size_t i = 0; i < row_count(s); i++) {
         const struct result row = row_at(s, i);

@@ -366,6 +366,7 @@ static int start(struct run *r, struct error *e)
     if (status == 0 && found) status = run_compare_model(c, &r->bundle->model, e);
     if (status == 0) status = dataset_open(&r->data, c, r->bundle, workshop_shelf(r->workshop), true, e);
     if (status == 0) stages_say_empty(&r->data.stages, c);
+    if (status == 0) bundle_say_positions(r->bundle, r->data.longest);
     if (status == 0) status = open_session(r, folder, e);
     free(folder);
     if (status == 0) status = outcome_remove(c->output_dir, e);
