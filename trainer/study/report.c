@@ -13,14 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
 static const char *word(const cJSON *object, const char *name)
 {
-    const cJSON *item = member(object, name);
+    const cJSON *item = json_member(object, name);
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
@@ -159,7 +154,7 @@ static char *child_name(const char *folder, const char *child, bool alone)
 // Whether the run has been made again since the results were written.
 static bool gone_on(const struct report_run *run, const cJSON *item)
 {
-    const cJSON *hash = member(item, "hash");
+    const cJSON *hash = json_member(item, "hash");
     return run->state == REPORT_RUNNING || (cJSON_IsString(hash) && strcmp(hash->valuestring, run->hash) != 0);
 }
 
@@ -171,7 +166,7 @@ static void sweep_runs(struct report *r, const char *folder, const char *path, b
     const cJSON *item;
     if (!results) add_note(&r->notes, mem_format("%s; its runs are told apart by their configs", e.text));
     struct text missing = {0};
-    cJSON_ArrayForEach(item, member(results, "runs"))
+    cJSON_ArrayForEach(item, json_member(results, "runs"))
     {
         const char *name = word(item, "name"), *state = word(item, "state");
         char *child = path_join(folder, name);
@@ -184,10 +179,12 @@ static void sweep_runs(struct report *r, const char *folder, const char *path, b
         struct report_run *run = add_run(r, child, child_name(folder, name, alone));
         if (run) {
             // Runs of earlier grids, perhaps of another base, are told apart by their configs.
-            bool asked = !cJSON_IsFalse(member(item, "asked"));
-            if (asked && cJSON_IsObject(member(item, "axes"))) run->axes = cJSON_Duplicate(member(item, "axes"), true);
+            bool asked = !cJSON_IsFalse(json_member(item, "asked"));
+            const cJSON *axes = json_member(item, "axes");
+            if (asked && cJSON_IsObject(axes)) run->axes = cJSON_Duplicate(axes, true);
             run->sweep = mem_string(folder);
-            if (strcmp(state, "failed") == 0 && !gone_on(run, item)) run->why = mem_string(*word(item, "why") ? word(item, "why") : "failed");
+            const char *why = *word(item, "why") ? word(item, "why") : "failed";
+            if (strcmp(state, "failed") == 0 && !gone_on(run, item)) run->why = mem_string(why);
         }
         free(child);
     }
@@ -288,7 +285,7 @@ static char *amount_series(const cJSON *config)
 // A sweep's axes but for the seed; NULL: no such thing.
 static char *axes_text(const struct report_run *run)
 {
-    if (!run->axes || !run->sweep || !member(run->axes, "seed")) return NULL;
+    if (!run->axes || !run->sweep || !json_member(run->axes, "seed")) return NULL;
     cJSON *copy = cJSON_Duplicate(run->axes, true);
     cJSON_DeleteItemFromObjectCaseSensitive(copy, "seed");
     char *json = json_print(copy, false), *text = mem_format("%s %s", run->sweep, json);
@@ -301,7 +298,7 @@ static double k_of(const cJSON *config)
 {
     const char *strategy = word(config, "strategy");
     if (strcmp(strategy, "mixed_sequential") == 0) return 0;
-    const cJSON *k = member(config, "dmt_k");
+    const cJSON *k = json_member(config, "dmt_k");
     return strcmp(strategy, "dmt") == 0 && cJSON_IsNumber(k) ? k->valuedouble : (double)NAN;
 }
 
@@ -335,7 +332,7 @@ static bool same(const char *a, const char *b)
 static bool same_run(const struct report_run *a, const struct report_run *b)
 {
     return *a->hash && a->step_count == b->step_count && strcmp(a->hash, b->hash) == 0 &&
-           cJSON_Compare(member(a->config, "seed"), member(b->config, "seed"), true);
+           cJSON_Compare(json_member(a->config, "seed"), json_member(b->config, "seed"), true);
 }
 
 // Marks runs that are there twice. One that was copied before its end is the copy.
@@ -437,7 +434,7 @@ static void take_settings(struct report *r)
 static bool everywhere(const struct report *r, const cJSON *setting)
 {
     for (size_t i = 0; i < r->group_count; i++) {
-        const cJSON *other = member(r->groups[i].settings, setting->string);
+        const cJSON *other = json_member(r->groups[i].settings, setting->string);
         if (!other || !cJSON_Compare(setting, other, true)) return false;
     }
     return true;
