@@ -17,7 +17,19 @@ check 'a restored model is one' "$pumice" generate --model fifth --prompt hello 
 says 'nothing overwritten' 1 'it is there already' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth
 says 'no divergence from itself' 0 '"divergence":0,' "$pumice" diff --before run --after run --data data/math_test.jsonl --json
 says 'restore alone' 2 'go together' "$pumice" diff --before run --after run --restore 0.2
+says 'a negative share' 2 'go together' "$pumice" diff --before "$base" --after run --restore -0.5
+says 'a negative share with its folder' 2 'a share from 0 to 1' "$pumice" diff --before "$base" --after run --restore -0.5 --output half
+says 'more than all' 2 'a share from 0 to 1' "$pumice" diff --before "$base" --after run --restore 1.5 --output half
 sed 's/"intermediate_size": 96/"intermediate_size": 64/; s/"output_dir": "run"/"output_dir": "narrow"/' tiny.json >narrow.json
 check 'another shape' "$pumice" train narrow.json --set max_steps=1 save_strategy=no save_steps=0
 says 'shapes' 1 'the models differ in shape: layer.0.gate_up is 192 x 48 before, 128 x 48 after' "$pumice" diff --before run --after narrow
+
+# Rows longer than the model has positions are said, once.
+sed 's/"max_position_embeddings": 512/"max_position_embeddings": 32/; s/"output_dir": "run"/"output_dir": "short"/' tiny.json >short.json
+says 'positions in training' 0 'and the model was made for 32 positions' "$pumice" train short.json --set max_steps=1 save_strategy=no save_steps=0
+says 'in a difference' 0 'was made for 32 positions' "$pumice" diff --before short --after short --data data/math_test.jsonl
+says 'in a score' 0 'was made for 32 positions' "$pumice" score --model short --data data/math_test.jsonl --metric numeric --max-new-tokens 2
+[ "$(grep -c 'made for 32' "$work/err")" = 1 ] || { echo "FAILED: positions are said more than once"; failed=1; }
+says 'rows within them' 0 '"rows":6' "$pumice" score --model run --data data/math_test.jsonl --metric numeric --max-new-tokens 2 --json
+! grep -q 'was made for' "$work/err" || { echo "FAILED: positions that suffice"; failed=1; }
 exit $failed

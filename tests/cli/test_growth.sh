@@ -95,7 +95,7 @@ says "a metric that does not fit" 1 'eval sort: sort: none of its 100 rows can b
 few=$(for n in $names; do echo "eval.$n.max_rows=8"; done)
 # shellcheck disable=SC2086 # few is words
 check "a run" "$pumice" train configs/growth.json --set sweep=null model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 \
-    train_batch_size=16 save_strategy=epoch save_total_limit=0 $few
+    train_batch_size=16 $few
 same "checkpoints" "checkpoint-3 checkpoint-6 checkpoint-9" "$(cd runs/growth && echo checkpoint-*)"
 grep '"eval":' runs/growth/log.jsonl >evals || true
 same "evaluations" "0 3 6 9" "$(sed 's/{"step":\([0-9]*\),.*/\1/' evals | xargs)"
@@ -109,8 +109,8 @@ rates=$(sed -n 's/.*"learning_rate":\([^,]*\),.*/\1/p' runs/growth/log.jsonl | a
 same "rates" "0.001 0.0009 0.0008 0.0007 0.0006 0.0005 0.0004 0.0003 0.0002" "$rates"
 # shellcheck disable=SC2086 # few is words
 says "other abilities would draw other rows" 1 "have changed since the run began" "$pumice" train configs/growth.json --resume \
-    --set sweep=null model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 train_batch_size=16 save_strategy=epoch \
-    save_total_limit=0 $few sources.role.ability=letter
+    --set sweep=null model_name_or_path=null "$init" mix_rows=40 num_train_epochs=3 train_batch_size=16 \
+    $few sources.role.ability=letter
 says "a score with its chance" 0 '"chance":0.5' "$pumice" score --model runs/growth --data $data/logic_test.jsonl --max-rows 6 \
     --metric true_false --max-new-tokens 4 --chat-template none --json
 says "no such metric" 2 "did you mean true_false" "$pumice" score --model runs/growth --data $data/logic_test.jsonl --metric true_fals

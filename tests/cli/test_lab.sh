@@ -105,6 +105,31 @@ a, b                         20.0 (14.1)     25.0 ( 0.0)     70.0 (14.1)   2
    before the last stage     60.0 (14.1)     25.0 ( 0.0)      0.0 ( 0.0)   2
 c                            50.0            50.0            50.0          1
 END
+# Columns of earlier grids' axes, which are empty in the runs asked for, are no groups.
+cat >"$work/results.csv" <<'END'
+run,method,seed,learning_rate,state,step,stage,math_loss,math_score,code_loss,code_score,general_loss,general_score,train_loss,seconds,steps,hash,asked
+method=a,a,,,done,2,one,1,0.5,1,0.25,1,0,1,1,2,x,true
+method=b,b,,,done,2,one,1,0.7,1,0.5,1,1,1,1,2,y,true
+"method=a,seed=1",a,1,0.001,done,2,one,1,0.9,1,0.9,1,0.9,1,1,2,z,false
+END
+check "the table after another grid" diff - <(tools/lab --table "$work/results.csv") <<'END'
+score in %                   math            code            general       runs
+a                            50.0            25.0             0.0          1
+b                            70.0            50.0           100.0          1
+END
+# Two axes beside the seed are a group together.
+sed -i 's/,,,done/,,1e-3,done/' "$work/results.csv"
+check "groups of two axes" [ "$(tools/lab --table "$work/results.csv" | awk 'NR > 1 { print $1, $2 }' | tr '\n' ';')" = "a, 1e-3;b, 1e-3;" ]
+
+# --fresh: another base model makes all labs anew, not only those asked for.
+tree=$work/tree
+mkdir -p "$tree"/{tools,build,configs,runs}
+cp tools/lab "$tree/tools"
+printf '#!/bin/sh\n' | tee "$tree/tools/setup" "$tree/build/pumice" "$tree/build/lab-data" >"$tree/tools/with-driver"
+chmod +x "$tree"/tools/* "$tree"/build/*
+mkdir -p "$tree"/runs/lab-{base,data,short,strategies,amount,ratio,rate}
+"$tree/tools/lab" --short --fresh --driver system >/dev/null 2>&1 || true # there are no results
+check "--fresh removes the results of all labs" [ "$(ls "$tree/runs")" = lab-data ]
 
 # The configs: what each sweep holds, and what its runs are by `plan`.
 mkdir -p "$work/configs" "$work/runs"

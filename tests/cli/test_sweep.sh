@@ -63,5 +63,21 @@ mv kept grid/rate=dmt,seed=2/model.safetensors
 says "other rows" 1 "data of stage" sh -c 'cp data/math.jsonl saved; sed 1d saved >data/math.jsonl; "$@"' - "$pumice" sweep grid.json --set \
     'sweep.rate={"dmt":{}}'
 cp saved data/math.jsonl
+
+# what a run began from
+cp -r alone base
+based() { "$pumice" sweep grid.json --set init=null model_name_or_path=base output_dir=based 'sweep={"seed":[1]}' max_steps=1 eval=null "$@"; }
+says "a sweep from a model" 0 "1 run, 0 finished" based
+cp mixed/model.safetensors base/model.safetensors
+says "another model of that name" 1 "run seed=1: " based --axis seed=1,2
+says "and which" 1 "began with, $(pwd -P)/base, has changed since" based --axis seed=1,2
+check "nothing is made of it" test ! -e based/seed=2
+says "nor does a run go on" 1 "has changed since" "$pumice" train based/seed=1/pumice_config.json --resume
+grep -v '"model"' based/seed=1/pumice_plan.json >older
+sed '$!N; s/,\n}$/\n}/; P; D' older >based/seed=1/pumice_plan.json
+says "runs of older versions do" 0 "2 runs, 1 finished" based --axis seed=1,2
+says "on --resume too" 0 "going on after step" "$pumice" train based/seed=1/pumice_config.json --resume
+cp alone/model.safetensors base/model.safetensors
+
 says "a folder of a run" 1 "another output_dir" "$pumice" sweep grid.json --set output_dir=alone
 exit "$failed"

@@ -45,5 +45,57 @@ check "no such chip" [ "$(status tools/vendor-lab --devices amd-navi99)" -eq 2 ]
 check "no command" [ "$(status tools/with-driver system)" -eq 2 ]
 check "the command's status" [ "$(status tools/with-driver system sh -c 'exit 7')" -eq 7 ]
 check "the command's arguments" [ "$(tools/with-driver system printf '<%s>' 'a b' '' --path)" = '<a b><><--path>' ]
+
+# tools/memory's table and what it uses again, with a program that only says what it would: 3 tests at level 0, 1 at level
+# 2, a subset of 4 at level 1 alone.
+tree=$work/tree
+mkdir -p "$tree"/{tools,build}
+cp tools/memory "$tree/tools"
+printf '#!/bin/sh\n' | tee "$tree/tools/setup" >"$tree/tools/model"
+printf '#!/bin/sh\nshift\nexec "$@"\n' >"$tree/tools/with-driver"
+cat >"$tree/build/pumice" <<'END'
+#!/bin/bash
+echo "$1" >>calls
+case $1 in
+select)
+    out=${*: -1}
+    printf 'a\nb\nc\n' >"$out/test-0.jsonl"
+    cat rows >"$out/test-2.jsonl"
+    [ -e broken ] && { echo '{"files":{}}' >"$out/summary.json"; exit 1; }
+    printf '1\n2\n3\n4\n' >"$out/level-1-4.jsonl"
+    echo '{"files":{},"split":{}}' >"$out/summary.json"
+    exit 1
+    ;;
+train) mkdir -p "$tree/m-level-1" && echo model >"$tree/m-level-1/model.safetensors" ;;
+score)
+    scores=(0.3333333333333333 0 0.16666666666666666)
+    [[ $3 = *level-1* ]] && scores=(0.6666666666666666 1 0.8333333333333333)
+    printf '{"metric":"contains","files":[{"path":"m/test-0.jsonl","score":%s,"rows":3},{"path":"m/test-2.jsonl","score":%s,"rows":1}],"mean":%s}\n' "${scores[@]}"
+    ;;
+esac
+END
+chmod +x "$tree"/tools/* "$tree/build/pumice"
+export tree
+memory() { (cd "$tree" && : >calls && tools/memory --driver system --output m 2>/dev/null); }
+calls() { tr '\n' ' ' <"$tree/calls"; }
+echo 'd' >"$tree/rows"
+check "tools/memory's table" diff - <(memory) <<'END'
+
+contains, by level        0      2   mean
+test facts                3      1
+base model              33%     0%  16.7%
+trained on level 1      67%   100%  83.3%
+END
+check "what it calls" [ "$(calls)" = "select score train score " ]
+check "its results" [ "$(grep -o '"[a-z0-9-]*":{"metric"\|"mean":[0-9.]*' "$tree/m/results.json" | tr '\n' ' ')" = \
+    '"base":{"metric" "mean":0.16666666666666666 "level-1":{"metric" "mean":0.8333333333333333 ' ]
+memory >/dev/null
+check "what is there is used again" [ "$(calls)" = "select " ]
+echo 'e' >"$tree/rows"
+memory >/dev/null
+check "but not of other rows" [ "$(calls)" = "select score train score " ]
+touch "$tree/broken"
+check "a selection that broke off" [ "$(status memory)" -eq 1 ]
+check "is none" [ "$(calls)" = "select " ]
 [ $failed -eq 0 ] && echo "tools: all as promised"
 exit $failed

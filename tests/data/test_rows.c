@@ -30,6 +30,7 @@ static const char *parse_bytes(const char *json, size_t bytes)
     for (size_t i = 0; i < row.choice_count; i++) text_print(&t, " choice %s", row.choices[i]);
     if (row.answer) text_print(&t, " answer %s", row.answer);
     for (size_t i = 1; i < row.answer_count; i++) text_print(&t, " or %s", row.answers[i]);
+    if (row.no_answer) text_print(&t, " no answer: %s", row.no_answer);
     return t.data;
 }
 
@@ -84,6 +85,12 @@ static void test_formats(void)
         {"{\"prompt\": \"P\", \"choices\": {\"text\": []}, \"answer\": 12.5}", "-user: P answer 12.5"},
         {"{\"text\": \"T\", \"answer\": 3}", "text: T answer 3"},
         {"{\"prompt\": \"P\", \"answer\": [\"a\", 2, {}, \"b c\"]}", "-user: P answer a or 2 or b c"},
+        {"{\"prompt\": \"P\", \"answer\": [true, null, false, {\"a\": 1}]}", "-user: P answer true or false no answer: an object"},
+        {"{\"prompt\": \"P\", \"answer\": false}", "-user: P answer false"},
+        {"{\"prompt\": \"P\", \"answer\": 1e999}", "-user: P no answer: a number beyond all bounds"},
+        {"{\"prompt\": \"P\", \"answer\": [1e15, 1e21, 0.00005, -1.50, 0, 0.1, 123456789.125, 1e300, 3e-40]}",
+            "-user: P answer 1000000000000000 or 1000000000000000000000 or 0.00005 or -1.5 or 0 or 0.1 or 123456789.125 or 1e+300 "
+            "or 3e-40"},
         {"{\"prompt\": \"P\", \"answer\": []}", "-user: P"},
         {"{\"input_ids\": [5, 6, 7], \"labels\": [-100, 6, 7]}", "5 6+ 7+"},
         {"{\"input_ids\": [5, 6]}", "5+ 6+"},

@@ -205,6 +205,30 @@ static void test_split_and_keys(void)
     memory_free(&r);
 }
 
+// A subject with several objects is one question: all of it is trained, or tested.
+static void test_split_of_subjects(void)
+{
+    struct text t = {0};
+    struct memory m;
+    for (int i = 0; i < 120; i++) // 30 subjects of 3 facts and 30 of 1
+        text_print(&t, "{\"subject\": \"s%d\", \"relation\": \"author\", \"object\": \"o%d\"}\n", i < 90 ? i % 30 : i, i);
+    open_memory(&m, t.data, true, 0);
+    text_free(&t);
+    bool before[120] = {false};
+    for (int share = 0; share <= 10; share++) {
+        memory_split(&m, share / 10.0, 7);
+        int tests = 0;
+        for (int i = 0; i < 120; i++) {
+            tests += (i < 30 || i >= 90) && m.facts[i].test; // subjects
+            if (i < 90) CHECK(m.facts[i].test == m.facts[i % 30].test);
+            CHECK(!before[i] || m.facts[i].test); // nested
+            before[i] = m.facts[i].test;
+        }
+        CHECK_SAY(tests == 6 * share, "%d of 60 subjects at share %.1f", tests, share / 10.0);
+    }
+    memory_free(&m);
+}
+
 static void test_subsets(void)
 {
     struct memory m;
@@ -286,6 +310,7 @@ int main(void)
     test_templates();
     test_facts();
     test_split_and_keys();
+    test_split_of_subjects();
     test_subsets();
     CHECK(folder_remove(folder, &e) == 0);
     return test_end();

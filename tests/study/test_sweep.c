@@ -169,6 +169,8 @@ static void test_refused(void)
         {"{\"device\": [\"a b\", \"a/b\"]}", "two runs have the name device=a-b"},
         {"{\"dmt_k\": [0, 1], \"method\": {\"a\": {\"seed\": 1}, \"b\": {\"dmt_k\": 1}}}", "dmt_k and method: both axes set dmt_k"},
         {"{\"sources.math.max_rows\": [1], \"sources.math\": [\"a\", \"b\"]}", "both axes set sources.math"},
+        {"{\"method\": {\"a\": {\"sources.math.max_rows\": 5, \"sources.math\": \"b\"}}}",
+            "method.a: sources.math undoes what it sets before, sources.math.max_rows"},
     };
     struct grid g;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -179,9 +181,14 @@ static void test_refused(void)
     // A key within one that an earlier axis sets refines it.
     CHECK(make(&g, "{\"sources.math\": [\"a\", \"b\"], \"sources.math.max_rows\": [1]}", NULL, 0) == 0);
     grid_free(&g);
-    static const char *const bad[] = {"seed", "=1", "seed="};
-    for (size_t i = 0; i < 3; i++) CHECK(make(&g, NULL, &bad[i], 1) == -1);
-    CHECK_ERROR(e, "seed: has no values");
+    CHECK(make(&g, "{\"method\": {\"a\": {\"sources.math\": \"b\", \"sources.math.max_rows\": 5}}}", NULL, 0) == 0);
+    grid_free(&g);
+    static const char *const bad[] = {"seed", "=1", "seed=", "device=a,caf\xe9"};
+    static const char *const reasons[] = {"wants KEY=VALUE", "wants KEY=VALUE", "seed: has no values", "is not UTF-8 text"};
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(make(&g, NULL, &bad[i], 1) == -1);
+        CHECK_ERROR(e, reasons[i]);
+    }
     static const char *const twice[] = {"seed=1,2", "seed=3"}, *const alike[] = {"seed=1", "seeds=3"};
     CHECK(make(&g, NULL, twice, 2) == -1);
     CHECK_ERROR(e, "--axis seed: stands there twice");
@@ -319,6 +326,13 @@ static void test_results(void)
     CHECK(s.runs[5].state == SWEEP_FAILED && s.runs[0].state == SWEEP_DONE && !s.runs[0].why);
     CHECK_STRING(s.runs[5].why, "a full disk");
     sweep_close(&s);
+    put("m=c,seed=3", OUTPUT_CONFIG, "{}"); // begun again since
+    put("m=c,seed=3", OUTPUT_LOG, STEP(1, "2.5", "01"));
+    CHECK(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0 && s.runs[5].state == SWEEP_BEGUN && !s.runs[5].why);
+    sweep_close(&s);
+    char *again = mem_format("%s/out/m=c,seed=3", folder);
+    CHECK(folder_remove(again, &e) == 0);
+    free(again);
 
     // Another grid in the same folder: the runs of the one before stay in its results, with their axes, after its own; a
     // folder that is no run is none.
@@ -388,6 +402,26 @@ static void test_results(void)
 }
 
 // Time left, by the measure of the run that is going on and of those before it.
+// No two columns of one name.
+static void test_columns(void)
+{
+    static const char config[] = "{\"init\": {\"tokenizer\": \"bytes\"}, \"output_dir\": \"out/columns\", \"strategy\": \"multi_task\","
+                                 " \"sources\": {\"rows\": \"rows.jsonl\"}, \"sweep\": {\"state\": {\"a\": {}}, \"seed\": [1]}}";
+    static const char head[] = "run,axis_state,seed,state,step,stage,eval_train_loss,eval_train_score,x_loss,x_score,train_loss,seconds,steps,hash,asked\n";
+    char *path = path_join(folder, "columns.json");
+    struct sweep s;
+    struct text csv = {0};
+    CHECK(file_write_atomic(path, config, strlen(config), &e) == 0);
+    put("columns/state=a,seed=1", OUTPUT_CONFIG, "{}");
+    put("columns/state=a,seed=1", OUTPUT_LOG, STEP(1, "2.5", "01") EVAL(1, "\"train\":{\"loss\":2},\"x\":{\"loss\":3}"));
+    CHECK_SAY(sweep_open(&s, path, NULL, 0, NULL, 0, &e) == 0, "%s", e.text);
+    sweep_csv(&csv, &s);
+    CHECK_SAY(strncmp(csv.data, head, strlen(head)) == 0, "%s", csv.data);
+    text_free(&csv);
+    sweep_close(&s);
+    free(path);
+}
+
 static void test_time_left(void)
 {
     struct sweep_progress p = {.now = 100, .later = 300};
@@ -411,6 +445,7 @@ int main(void)
     test_refused();
     test_apply();
     test_results();
+    test_columns();
     test_time_left();
     CHECK(folder_remove(folder, &e) == 0);
     return test_end();

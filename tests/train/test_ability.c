@@ -191,6 +191,7 @@ static void test_candidates(void)
         {ROW("a?", "x", ", \"answer\": 1, \"choices\": [\"0\", \"2\"]"), 2, 1, true, NULL},
         {ROW("a?", "B", ", \"choices\": [\"A\", \"C\"]"), 3, 2, false, NULL},
         {ROW("a?", "2.5", TWO), 3, 2, false, NULL},
+        {ROW("a?", "red", ", \"answer\": {\"a\": 1}" TWO), 0, 0, false, "its \"answer\" is or holds an object"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int rank = 0; rank < 2; rank++) {
@@ -246,6 +247,13 @@ static void test_true_false(void)
         text_free(&text);
     }
     ability_free(&a);
+    // A boolean is the word, whatever the turn says.
+    struct source booleans;
+    load(&booleans, ROW("a?", "No", ", \"answer\": true") ROW("b?", "Yes", ", \"answer\": false"), 128);
+    CHECK(ability_make(&a, &booleans, &bundle, &(struct ability_options){METRIC_TRUE_FALSE, 16, 128, NULL}, &e) == 0);
+    CHECK(a.rows == 2 && a.right[0] == 0 && a.right[1] == 1);
+    ability_free(&a);
+    source_free(&booleans);
     // Trained by heart: the fourth row's answer says nothing, so that the words decide, whichever they favour.
     struct pack_item items[4];
     for (size_t i = 0; i < 4; i++)

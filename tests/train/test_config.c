@@ -519,6 +519,13 @@ static void test_notes(void)
         START ", " SOURCES ", \"strategy\": \"dmt\", \"specialized\": [\"code\"], \"general\": [\"general\"]", NULL);
     CHECK_STRING(c.notes, "sources.math: no stage uses it\n");
     config_free(&c);
+    // An optional evaluation without its file is left out, and said.
+    c = config_of(RUN ", \"eval\": {\"a\": {\"path\": \"/proc/self/exe\", \"optional\": true}, \"b\": {\"path\": "
+                      "[\"/proc/self/exe\", \"/none.jsonl\"], \"optional\": true}, \"c\": {\"path\": \"/none.jsonl\"}}", NULL);
+    CHECK(c.settings.eval_count == 2 && c.settings.eval[0].optional && !c.settings.eval[1].optional);
+    CHECK_STRING(c.settings.eval[1].name, "c"); // its absence is an error, later
+    CHECK_STRING(c.notes, "eval.b: is left out, there is no /none.jsonl\n");
+    config_free(&c);
 }
 
 static void check_changes(const char *keys, const char *const *sets, const char *want)
@@ -556,7 +563,7 @@ static void test_compare(void)
         "allowed");
     check_changes(RUN,
         (const char *[]){"eval.a=/x", "eval_strategy=no", "save_strategy=no", "save_total_limit=1", NULL},
-        "eval.a ->{\"path\":[\"/x\"],\"metric\":\"none\",\"max_new_tokens\":128,\"max_rows\":0} allowed; eval_strategy "
+        "eval.a ->{\"path\":[\"/x\"],\"metric\":\"none\",\"max_new_tokens\":128,\"optional\":false,\"max_rows\":0} allowed; eval_strategy "
         "\"epoch\">\"no\" allowed; save_strategy \"epoch\">\"no\" allowed; save_total_limit 2>1 allowed");
     check_changes(RUN, (const char *[]){"micro_batch_tokens=8", "packing=false", "gradient_checkpointing=true", NULL},
         "micro_batch_tokens \"auto\">8 warned; gradient_checkpointing \"auto\">true warned; packing true>false warned");

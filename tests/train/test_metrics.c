@@ -16,7 +16,10 @@ static void test_numbers(void)
         {"$7-$3", 3}, {"--3", -3}, {".5", 0.5}, {"-.5", -0.5}, {"3.", 3}, {"3.25.", 3.25}, {"v1.2.3", 3}, {"0.1", 0.1},
         {"007", 7}, {"50%", 50}, {"2 apples, 3 pears", 3}, {"10,", 10}, {"10,000,", 10000}, {"10.,000", 0}, {"$", NAN},
         {"-", NAN}, {".", NAN}, {"#### -12", -12}, {"#### $1,000", 1000}, {"####\n\n  18", 18},
-        {"99999999999999999999999999999999999999", 1e38}, {"a1b2c", 2}};
+        {"99999999999999999999999999999999999999", 1e38}, {"a1b2c", 2}, {"1.5e-3", 1.5e-3}, {"1e15", 1e15}, {"2E+3.", 2000}, {"-5e1", -50},
+        {"5e", 5}, {"5e-", 5}, {"5 e3", 3}, {"1e21", 1e21},
+        {"\xe2\x88\x92" "5", -5}, {"7 \xe2\x88\x92 3 = \xe2\x88\x92$4", -4}, {"7\xe2\x88\x92" "3", 3},
+        {"\xe2\x88\x93" "5", 5}, {"\x88\x92" "5", 5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double got = NAN;
         bool found = metric_number(&got, cases[i].text, strlen(cases[i].text));
@@ -26,6 +29,7 @@ static void test_numbers(void)
     double got;
     CHECK(metric_number(&got, "12345", 2) && got == 12); // no byte beyond the text is read
     CHECK(metric_number(&got, "1,234", 4) && got == 23);
+    CHECK(metric_number(&got, "1e23", 2) && got == 1 && metric_number(&got, "1e-3", 3) && got == 1);
     CHECK(metric_number(&got, "a\0b7", 4) && got == 7);
     CHECK(!metric_number(&got, "####", 3));
 }
@@ -40,7 +44,11 @@ static void test_metrics(void)
         {"-7", "7", false, true}, {"1,000", "1000", true, false}, {"Paris.", "Paris", false, true},
         {"paris", "Paris", false, false}, {"in Paris", " Paris\n", false, true}, {"", "Paris", false, false},
         {"Par", "Paris", false, false}, {"anything", "", false, false}, {"anything", " \n", false, false},
-        {"no number", "none", false, false}, {"a b", "a b", false, true}};
+        {"no number", "none", false, false}, {"a b", "a b", false, true},
+        {"in Bras\xc3\xadlia", "Brasi\xcc\x81lia", false, true}, {"Brasi\xcc\x81lia.", "Bras\xc3\xadlia", false, true},
+        {"Brasilia", "Bras\xc3\xadlia", false, false}, {"Brasi\xcc\x81lia", "Brasilia", false, false},
+        {"\xff Bras\xc3\xadlia \xc3", "Brasi\xcc\x81lia", false, true},
+        {"1000000000000000", "1e15", true, false}, {"15", "1e15", false, false}, {"5", "0.00005", false, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t bytes = strlen(cases[i].text);
         CHECK_SAY(metric_numeric(cases[i].text, bytes, cases[i].reference) == cases[i].numeric,
@@ -62,7 +70,7 @@ static void test_cloze(void)
         {"red . green", "red green", true}, {"-5", "5", false}, {"3.5.", "3.5", true}, {"35", "3.5", false},
         {".5", "5", false}, {".5", ".5", true}, {"don't", "dont", false}, {"don't", "'don't'", true},
         {"re-use", "reuse", false}, {"New  York", "new york", true}, {"caf\xc3\xa9", "Caf\xc3\xa9.", true},
-        {"CAF\xc3\x89", "caf\xc3\xa9", false}, {"$5", "5", false}, {"12", "12", true}};
+        {"CAF\xc3\x89", "caf\xc3\xa9", false}, {"cafe\xcc\x81", "caf\xc3\xa9", true}, {"$5", "5", false}, {"12", "12", true}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         CHECK_SAY(metric_cloze(cases[i].text, strlen(cases[i].text), cases[i].reference) == cases[i].same, "\"%s\", \"%s\"",
             cases[i].text, cases[i].reference);

@@ -140,7 +140,9 @@ static void test_errors(void)
         {STAGE(ALL, ", \"mix_rows\": 311"),
             "stage \"s\" is to draw 311 rows (mix_rows), but its sources give 310 at most: lower mix_rows, or let sources "
             "give more (1: all that there are)"},
-        {STAGE("\"a\": {\"share\": 0.5}, \"b\": {\"share\": 0.5}", ", \"mix_rows\": 101"), "but its sources give 100 at most"},
+        {STAGE("\"a\": {\"share\": 0.5}, \"b\": {\"share\": 0.5}", ", \"mix_rows\": 101"),
+            "stage \"s\" has mix_rows 101, but its shares and rows make only 100, rounded down: raise them"},
+        {STAGE("\"a\": {\"share\": 0.5}, \"d\": {\"at_most\": 3}", ", \"mix_rows\": 100"), "but its sources give 53 at most"},
         {STAGE("\"a\": {\"share\": 0.75}, \"b\": {\"share\": 0.75}", ", \"mix_rows\": 100"),
             "stage \"s\" has mix_rows 100, but its shares and rows make 150"},
         {STAGE("\"b\": 1, \"c\": {\"share\": 0.5}", ", \"mix_rows\": 100"),

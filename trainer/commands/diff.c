@@ -10,13 +10,14 @@
 
 #include <inttypes.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct choice {
     const char *before, *after, *output, *template, *dtype, *device, *precision;
     struct option_list data;
-    double restore;
+    double restore; // NAN: not asked for
     uint64_t max_length;
     bool strict, json;
 };
@@ -91,6 +92,7 @@ static int compare_answers(
         status = rows_walk(c->data.words[i], c->strict, take_row, a, &a->skipped, e);
     conversation_maker_free(&maker);
     if (status == 0 && !a->count) status = error_set(e, "there is no row with a prompt in %s", c->data.words[0]);
+    if (status == 0) bundle_say_positions(after, a->longest);
     struct gpu *gpu = status == 0 ? device_open(c->device, e) : NULL;
     if (!gpu || precision_parse(&storage, c->precision, gpu_info(gpu), e)) {
         if (gpu) gpu_close(gpu);
@@ -191,8 +193,8 @@ static void print_result(const struct choice *c, const struct difference *d, con
 static const char *wrong_choice(const struct choice *c)
 {
     if (!c->before || !c->after) return "--before and --after are needed";
-    if ((c->restore >= 0) != (c->output != NULL)) return "--restore and --output go together";
-    if (c->output && c->restore > 1) return "--restore is a share from 0 to 1";
+    if (isnan(c->restore) != (c->output == NULL)) return "--restore and --output go together";
+    if (c->output && !(c->restore >= 0 && c->restore <= 1)) return "--restore is a share from 0 to 1";
     if (strcmp(c->dtype, "f32") != 0 && strcmp(c->dtype, "bf16") != 0) return "--save-dtype is one of f32, bf16";
     if (c->max_length < 1 || c->max_length > 1 << 24) return "--max-length is at least 1 and at most 16777216";
     return NULL;
@@ -200,7 +202,7 @@ static const char *wrong_choice(const struct choice *c)
 
 int command_diff(const struct command *command, int argc, char **argv)
 {
-    struct choice c = {.restore = -1, .template = "auto", .dtype = "f32", .max_length = 1024};
+    struct choice c = {.restore = NAN, .template = "auto", .dtype = "f32", .max_length = 1024};
     const struct option options[] = {{"before", OPTION_TEXT, &c.before, "MODEL",
                                          "the model that was trained: folder, .gguf file or hub id in the cache"},
         {"after", OPTION_TEXT, &c.after, "MODEL", "what it became"},

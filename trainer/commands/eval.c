@@ -67,6 +67,7 @@ int command_eval(const struct command *c, int argc, char **argv)
         source_report(&sources[i]);
         if (sources[i].longest > longest) longest = sources[i].longest;
     }
+    if (ok) bundle_say_positions(&bundle, longest);
     ok = ok && (gpu = device_open(device, &e)) && precision_parse(&storage, precision, gpu_info(gpu), &e) == 0 &&
         evaluator_open(&v, &bundle, gpu, storage, longest, &e) == 0;
     if (ok) {

@@ -87,6 +87,7 @@ int command_plan(const struct command *c, int argc, char **argv)
     if (ok && config.notes && !json) say("%s", config.notes);
     ok = ok && bundle_open_config(&bundle, &config, &e) == 0 && dataset_open(&data, &config, &bundle, NULL, true, &e) == 0;
     if (ok) stages_say_empty(&data.stages, &config);
+    if (ok) bundle_say_positions(&bundle, data.longest);
     struct error why = {0};
     const char *wanted = device ? device : config.device;
     if (ok) gpu = gpu_open(&(struct gpu_options){.device = wanted}, why.text, sizeof why.text);

@@ -10,11 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METRIC_NAMES "exact, numeric, contains, cloze, true_false, choice, rank"
-
 static const char *metric_name(enum config_metric metric)
 {
     return config_value_name("metric", metric);
+}
+
+// "exact, numeric, ...".
+static void metric_names(struct text *out)
+{
+    for (unsigned i = METRIC_NONE + 1; metric_name(i); i++) text_print(out, "%s%s", out->bytes ? ", " : "", metric_name(i));
 }
 
 // False, and the nearest name or NULL, when there is none of that name.
@@ -72,14 +76,16 @@ static int run(struct set *sets, size_t count, struct bundle *bundle, const char
 {
     struct evaluator v = {0};
     struct writer w = {0};
-    uint32_t longest = 0, capacity = 0, most = 0, rows = 0;
+    uint32_t longest = 0, capacity = 0, prompt = 0, most = 0, rows = 0;
     for (size_t i = 0; i < count; i++) {
         const struct ability *a = &sets[i].ability;
         longest = larger(longest, a->longest);
         capacity = larger(capacity, a->capacity);
+        if (a->capacity) prompt = larger(prompt, a->capacity - a->max_new_tokens);
         most = larger(most, a->rows);
         rows += a->rows;
     }
+    bundle_say_positions(bundle, larger(longest, prompt));
     struct gpu *gpu = device_open(device, e);
     enum storage storage;
     bool ok = gpu && precision_parse(&storage, precision, gpu_info(gpu), e) == 0;
@@ -141,10 +147,12 @@ int command_score(const struct command *c, int argc, char **argv)
     uint64_t new_tokens = 128, max_length = 1024, max_rows = 0, batch = 0;
     struct option_list data = {0};
     bool json = false, strict = false, each = false;
+    struct text metrics = {0};
+    metric_names(&metrics);
     const struct option options[] = {
         {"model", OPTION_TEXT, &model, "MODEL", "Hugging Face folder, .gguf file or hub id in the cache"},
         {"data", OPTION_LIST, &data, "FILE...", "rows (.jsonl or .json)"},
-        {"metric", OPTION_TEXT, &word, "METRIC", METRIC_NAMES},
+        {"metric", OPTION_TEXT, &word, "METRIC", metrics.data},
         {"max-new-tokens", OPTION_COUNT, &new_tokens, "TOKENS", "longest answer (numeric, contains, cloze, true_false; default 128)"},
         {"max-length", OPTION_COUNT, &max_length, "TOKENS", "longest row (default 1024)"},
         {"max-rows", OPTION_COUNT, &max_rows, "ROWS", "the first so many (default: all)"},
@@ -161,13 +169,13 @@ int command_score(const struct command *c, int argc, char **argv)
         say("pumice score: --model, --data and --metric are needed (pumice score --help)");
         status = STATUS_USAGE;
     } else if (status < 0 && !metric_find(&o.metric, &near, word)) {
-        say("pumice score: --metric is %s; it is one of " METRIC_NAMES "%s%s", word, near ? "; did you mean " : "",
-            near ? near : "");
+        say("pumice score: --metric is %s; it is one of %s%s%s", word, metrics.data, near ? "; did you mean " : "", near ? near : "");
         status = STATUS_USAGE;
     } else if (status < 0 && (!new_tokens || new_tokens > 1 << 24 || max_length > 1 << 24)) {
         say("pumice score: --max-new-tokens and --max-length are at most %d, and an answer has a token", 1 << 24);
         status = STATUS_USAGE;
     }
+    text_free(&metrics);
     if (status >= 0) return free(data.words), status;
 
     struct error e = {0};

@@ -91,33 +91,11 @@ static int choose_relations(struct selection *s, struct error *e)
     return 0;
 }
 
-// Of the first and the last row of each weight: tells a model from another of its shape, and from itself after
-// training.
-static int fingerprint(uint64_t *hash, const struct model *m, struct error *e)
-{
-    *hash = FNV_START;
-    for (int i = 0; i < m->weight_count; i++) {
-        const struct model_weight *w = &m->weights[i];
-        float *row = mem_alloc(w->columns * sizeof *row);
-        int status = 0;
-        for (int k = 0; k < w->part_count && status == 0; k++)
-            for (int last = 0; last < 2 && status == 0 && (w->matrix || w->part_count == 1); last++) {
-                status = model_read(m, i, k, last ? w->parts[k].rows - 1 : 0, 1, row, w->columns, e);
-                *hash = fnv1a(*hash, row, w->columns * sizeof *row);
-            }
-        free(row);
-        if (status) return -1;
-    }
-    return 0;
-}
-
 static int make_settings(struct selection *s, enum storage storage, struct error *e)
 {
     const struct choice *c = s->choice;
-    uint64_t hash;
     char text[17];
-    if (fingerprint(&hash, &s->bundle.model, e)) return -1;
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    if (model_fingerprint(text, &s->bundle.model, e)) return -1;
     s->settings = cJSON_CreateObject();
     cJSON_AddStringToObject(s->settings, "pumice", "recall");
     cJSON_AddStringToObject(s->settings, "model", text);
@@ -265,6 +243,22 @@ static int recall(struct selection *s, struct error *e)
 
 // ---- results -------------------------------------------------------------------------------------------------------
 
+// Names of the files that a call may write.
+static void tests_name(char name[64], int level, bool trained)
+{
+    snprintf(name, 64, "%s-%d.jsonl", trained ? "test" : "ood", level);
+}
+
+static void subset_name(char name[64], int level, size_t size)
+{
+    snprintf(name, 64, "level-%d-%zu.jsonl", level, size);
+}
+
+static size_t size_at(const struct choice *c, size_t i)
+{
+    return strtoull(c->sizes.words[i], NULL, 10);
+}
+
 static int write_rows(struct selection *s, const char *name, const size_t *facts, size_t count, struct error *e)
 {
     char *path = path_join(s->choice->output, name);
@@ -288,7 +282,7 @@ static int write_tests(struct selection *s, int level, bool trained, struct erro
         if (f->test && s->trains[f->relation] == trained && memory_level(f->hits, f->samples) == level)
             facts[count++] = i;
     }
-    snprintf(name, sizeof name, "%s-%d.jsonl", trained ? "test" : "ood", level);
+    tests_name(name, level, trained);
     int status = count ? write_rows(s, name, facts, count, e) : 0;
     free(facts);
     return status;
@@ -298,9 +292,10 @@ static int write_subset(struct selection *s, int level, size_t size, struct erro
 {
     struct error lack = {0};
     char name[64];
-    size_t *facts = mem_alloc(size * sizeof *facts);
+    size_t count = s->memory.fact_count;
+    size_t *facts = mem_alloc((size < count ? size : count) * sizeof *facts); // more than there are is too many
     int status = 0;
-    snprintf(name, sizeof name, "level-%d-%zu.jsonl", level, size);
+    subset_name(name, level, size);
     if (memory_subset(facts, size, &s->memory, s->order, level, s->trains, &lack) == 0) {
         status = write_rows(s, name, facts, size, e);
     } else {
@@ -311,14 +306,17 @@ static int write_subset(struct selection *s, int level, size_t size, struct erro
     return status;
 }
 
-// Which facts there are, which of them are tests, and which relations are trained.
+// Which facts there are, what is asked of each, which of them are tests, and which relations are trained.
 static cJSON *split_of(const struct selection *s)
 {
     uint64_t hash = FNV_START;
     char text[17];
     for (size_t i = 0; i < s->memory.fact_count; i++) {
         uint64_t key = memory_fact_key(&s->memory, &s->memory.facts[i]);
+        char *question = memory_question(&s->memory, &s->memory.facts[i]);
         hash = fnv1a(fnv1a(hash, &key, sizeof key), s->memory.facts[i].test ? "t" : "f", 1);
+        hash = fnv1a(hash, question, strlen(question) + 1);
+        free(question);
     }
     cJSON *o = cJSON_CreateObject();
     snprintf(text, sizeof text, "%016" PRIx64, hash);
@@ -329,25 +327,65 @@ static cJSON *split_of(const struct selection *s)
     return o;
 }
 
+// The summary. Without a split it says that its files are perhaps being written: none of them is believed later.
+static int write_summary(const struct selection *s, const char *path, cJSON *split, const cJSON *files, struct error *e)
+{
+    cJSON *o = memory_summary(&s->memory);
+    cJSON_AddStringToObject(o, "model", s->choice->model);
+    cJSON_AddItemToObject(o, "settings", cJSON_Duplicate(s->settings, true));
+    if (split) cJSON_AddItemToObject(o, "split", cJSON_Duplicate(split, true));
+    cJSON_AddItemToObject(o, "files", cJSON_Duplicate(files, true));
+    int status = json_write_file(path, o, e);
+    cJSON_Delete(o);
+    return status;
+}
+
+static void add_name(cJSON *names, const char *name)
+{
+    if (!cJSON_GetObjectItemCaseSensitive(names, name)) cJSON_AddNullToObject(names, name);
+}
+
+// The names of all files that there may be when this call is stopped while it writes.
+static cJSON *names_at_work(const struct selection *s, const cJSON *earlier)
+{
+    cJSON *names = cJSON_CreateObject();
+    char name[64];
+    for (const cJSON *f = earlier ? earlier->child : NULL; f; f = f->next) add_name(names, f->string);
+    for (int l = 0; l < MEMORY_LEVELS; l++) {
+        for (int trained = 0; trained < 2; trained++) {
+            tests_name(name, l, trained);
+            add_name(names, name);
+        }
+        for (size_t i = 0; i < s->choice->sizes.count; i++) {
+            subset_name(name, l, size_at(s->choice, i));
+            add_name(names, name);
+        }
+    }
+    return names;
+}
+
 // Subsets of an earlier call with the same settings and split stay. Others go: a test fact among them may be trained now.
 static int take_earlier(struct selection *s, const char *summary, const cJSON *split, struct error *e)
 {
     s->files = cJSON_CreateObject();
-    if (!file_exists(summary)) return 0;
-    cJSON *o = json_read_file(summary, e);
+    cJSON *o = file_exists(summary) ? json_read_file(summary, e) : cJSON_CreateObject();
     if (!o) return -1;
     bool same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "split"), split, true) &&
                 cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "settings"), s->settings, true);
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(o, "files");
-    for (const cJSON *f = files ? files->child : NULL; f; f = f->next) {
+    cJSON *names = names_at_work(s, files);
+    int status = write_summary(s, summary, NULL, names, e); // before the first file changes
+    cJSON_Delete(names);
+    for (const cJSON *f = files && status == 0 ? files->child : NULL; f; f = f->next) {
         if (strchr(f->string, '/')) continue; // no name of ours
         char *path = path_join(s->choice->output, f->string);
         if (same && file_exists(path)) cJSON_AddNumberToObject(s->files, f->string, f->valuedouble);
-        if (!same && unlink(path) == 0) say("%s: removed, it is of other settings, facts, tests or relations", path);
+        if (!same && unlink(path) == 0)
+            say("%s: removed, it is of other settings, facts, tests or relations, or of a call that was stopped", path);
         free(path);
     }
     cJSON_Delete(o);
-    return 0;
+    return status;
 }
 
 static int write_results(struct selection *s, struct error *e)
@@ -360,16 +398,10 @@ static int write_results(struct selection *s, struct error *e)
     for (int l = 0; l < MEMORY_LEVELS && status == 0; l++) {
         status = write_tests(s, l, true, e);
         if (status == 0) status = write_tests(s, l, false, e);
-        for (size_t i = 0; i < c->sizes.count && status == 0; i++)
-            status = write_subset(s, l, strtoull(c->sizes.words[i], NULL, 10), e);
+        for (size_t i = 0; i < c->sizes.count && status == 0; i++) status = write_subset(s, l, size_at(c, i), e);
     }
-    cJSON *o = memory_summary(&s->memory);
-    cJSON_AddStringToObject(o, "model", c->model);
-    cJSON_AddItemToObject(o, "settings", cJSON_Duplicate(s->settings, true));
-    cJSON_AddItemToObject(o, "split", split);
-    cJSON_AddItemToObject(o, "files", cJSON_Duplicate(s->files, true));
-    if (status == 0) status = json_write_file(summary, o, e);
-    cJSON_Delete(o);
+    if (status == 0) status = write_summary(s, summary, split, s->files, e);
+    cJSON_Delete(split);
     free(levels);
     free(summary);
     return status;

@@ -3,6 +3,7 @@
 #include "data/unicode.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -443,6 +444,31 @@ static int read_format(struct builder *b, const cJSON *object, struct error *e)
     return -1;
 }
 
+// A number as people write it, with all its digits and no exponent unless that takes more than 21 of them on a side.
+static void number_text(char out[64], double x)
+{
+    int digits = 1;
+    do snprintf(out, 64, "%.*e", digits - 1, x);
+    while (strtod(out, NULL) != x && digits++ < 17);
+    int exponent = atoi(strchr(out, 'e') + 1), after = digits - 1 - exponent;
+    if (exponent <= 21 && after <= 21) snprintf(out, 64, "%.*f", after > 0 ? after : 0, x);
+}
+
+static void add_answer(struct builder *b, const cJSON *item)
+{
+    char number[64];
+    const char *text = cJSON_GetStringValue(item);
+    if (cJSON_IsBool(item)) text = cJSON_IsTrue(item) ? "true" : "false";
+    if (cJSON_IsNumber(item) && isfinite(item->valuedouble)) {
+        number_text(number, item->valuedouble);
+        text = number;
+    }
+    if (text)
+        b->row->answers[b->row->answer_count++] = arena_copy(b->arena, text, strlen(text));
+    else if (!is_empty(item))
+        b->row->no_answer = cJSON_IsNumber(item) ? "a number beyond all bounds" : kind_name(item);
+}
+
 static void read_metrics(struct builder *b, const cJSON *object)
 {
     const cJSON *choices = get(object, "choices"), *answer = get(object, "answer");
@@ -457,14 +483,9 @@ static void read_metrics(struct builder *b, const cJSON *object)
             b->row->choices[b->row->choice_count++] =
                 arena_copy(b->arena, item->valuestring, strlen(item->valuestring));
     }
-    char number[64];
-    size_t most = cJSON_IsArray(answer) ? (size_t)cJSON_GetArraySize(answer) : 1;
-    b->row->answers = arena_alloc(b->arena, (most + 1) * sizeof *b->row->answers);
-    for (const cJSON *item = cJSON_IsArray(answer) ? answer->child : answer; item; item = cJSON_IsArray(answer) ? item->next : NULL) {
-        const char *text = cJSON_GetStringValue(item);
-        if (cJSON_IsNumber(item) && cJSON_PrintPreallocated((cJSON *)item, number, sizeof number, 0)) text = number;
-        if (text) b->row->answers[b->row->answer_count++] = arena_copy(b->arena, text, strlen(text));
-    }
+    bool list = cJSON_IsArray(answer);
+    b->row->answers = arena_alloc(b->arena, ((list ? (size_t)cJSON_GetArraySize(answer) : 1) + 1) * sizeof *b->row->answers);
+    for (const cJSON *item = list ? answer->child : answer; item; item = list ? item->next : NULL) add_answer(b, item);
     b->row->answer = b->row->answer_count ? b->row->answers[0] : NULL;
 }
 

@@ -14,7 +14,7 @@
 //   tokens as they are
 //
 // in this order when a row fits several. Beside them: "system" (a system turn when the row has none), "choices" and
-// "answer" (a text, a number, or a list of them) for metrics. Other keys mean nothing, except those whose sense would be lost: tool calls, images, sounds and
+// "answer" (a text, a number, true or false, or a list of them) for metrics. Other keys mean nothing, except those whose sense would be lost: tool calls, images, sounds and
 // reasoning are refused by name unless they are empty.
 #ifndef PUMICE_ROWS_H
 #define PUMICE_ROWS_H
@@ -36,9 +36,10 @@ struct row {
     uint8_t *mask;        // (count) ROW_IDS: 1 where the label is not -100
     const char **choices; // (choice_count) the answers to choose from; NULL if the row has none
     size_t choice_count;
-    const char *answer; // the expected answer, or NULL; numbers as they would be printed
+    const char *answer; // the expected answer, or NULL; numbers in digits without an exponent, true and false as words
     const char **answers; // (answer_count) all that count as right: of a list, its texts; the first is `answer`
     size_t answer_count;
+    const char *no_answer; // what an "answer", or one in its list, is instead of these ("an object"); else NULL
 };
 
 // A data file being read.

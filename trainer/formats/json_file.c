@@ -404,3 +404,14 @@ int json_write_file(const char *path, const cJSON *value, struct error *e)
     free(text);
     return status;
 }
+
+const cJSON *json_member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+double json_number(const cJSON *object, const char *name)
+{
+    const cJSON *item = json_member(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+}

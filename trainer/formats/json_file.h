@@ -24,6 +24,10 @@ cJSON *json_read_file(const char *path, struct error *e);
 cJSON *json_read_text(const char *name, const char *text, size_t bytes, struct error *e);
 // The same for a line or element of a file, whose place is known ("f.jsonl:4"): "f.jsonl:4: at column 7: expected ...".
 cJSON *json_read_row(const char *place, const char *text, size_t bytes, struct error *e);
+// A member of an object, NULL where there is none or `object` is none.
+const cJSON *json_member(const cJSON *object, const char *name);
+// A member's number; NAN where it is none: null is written for what is not finite.
+double json_number(const cJSON *object, const char *name);
 // The tree as text, on one line or indented, ended by 0; the caller frees. Unlike cJSON_Print, which may be a rounding
 // off, it gives numbers all their bits (the fewest digits from 15 on that read back as the same double); those that are
 // not finite become null.

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +212,25 @@ int model_read_part(const struct model *m, int weight, int part, uint64_t first,
     if (w->matrix) return model_read(m, weight, part, first, rows, out, w->columns, e);
     model_part_shape(w, part, &all, &columns);
     return tensor_read_f32(out, find_part(m, &w->parts[part]), 0, columns, e);
+}
+
+int model_fingerprint(char out[17], const struct model *m, struct error *e)
+{
+    uint64_t hash = FNV_START;
+    for (int i = 0; i < m->weight_count; i++) {
+        const struct model_weight *w = &m->weights[i];
+        float *row = mem_alloc(w->columns * sizeof *row);
+        int status = 0;
+        for (int k = 0; k < w->part_count && status == 0; k++)
+            for (int last = 0; last < 2 && status == 0 && (w->matrix || w->part_count == 1); last++) {
+                status = model_read(m, i, k, last ? w->parts[k].rows - 1 : 0, 1, row, w->columns, e);
+                hash = fnv1a(hash, row, w->columns * sizeof *row);
+            }
+        free(row);
+        if (status) return -1;
+    }
+    snprintf(out, 17, "%016" PRIx64, hash);
+    return 0;
 }
 
 // A uniform number in (0, 1] from a counter (splitmix64's finalizer), and from two of them a normal one (Box and Muller).

@@ -78,6 +78,9 @@ int model_read(const struct model *m, int weight, int part, uint64_t first, uint
     struct error *e);
 // The same, tightly, for a vector's part too. What is read is the model's file: there are no random weights.
 int model_read_part(const struct model *m, int weight, int part, uint64_t first, uint64_t rows, float *out, struct error *e);
+// 16 hexadecimal digits that tell the weights of a file from others of their shape, and from themselves after training: a
+// hash of the first and the last row of each weight, so that it costs as little for a large file as for a small one.
+int model_fingerprint(char out[17], const struct model *m, struct error *e);
 // A part's shape: of a vector one row.
 void model_part_shape(const struct model_weight *w, int part, uint64_t *rows, uint64_t *columns);
 uint64_t model_parameters(const struct model *m);

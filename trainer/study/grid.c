@@ -29,6 +29,26 @@ static int check_key(const char *axis, const char *key, struct error *e)
     return status;
 }
 
+// Whether setting `later` undoes what `earlier` has set: the same key, or one around it.
+static bool undoes(const char *later, const char *earlier)
+{
+    size_t n = strlen(later);
+    return strncmp(later, earlier, n) == 0 && (earlier[n] == 0 || earlier[n] == '.');
+}
+
+// Of one variant: keys are set in the order written.
+static int check_variant(const cJSON *axis, const cJSON *variant, struct error *e)
+{
+    for (const cJSON *key = variant->child; key; key = key->next) {
+        if (check_key(axis->string, key->string, e)) return -1;
+        for (const cJSON *earlier = variant->child; earlier != key; earlier = earlier->next)
+            if (undoes(key->string, earlier->string))
+                return error_set(e, "%s.%s: %s undoes what it sets before, %s; write %s first, or once", axis->string,
+                    variant->string, key->string, earlier->string, key->string);
+    }
+    return 0;
+}
+
 static int check_axis(const cJSON *axis, struct error *e)
 {
     if (!*axis->string) return error_set(e, "\"\": an axis needs a name");
@@ -41,17 +61,9 @@ static int check_axis(const cJSON *axis, struct error *e)
         if (!*value->string) return error_set(e, "%s: a variant needs a label", axis->string);
         if (!cJSON_IsObject(value))
             return error_set(e, "%s.%s: a variant is an object of what it sets: {\"key\": value}", axis->string, value->string);
-        for (const cJSON *key = value->child; key; key = key->next)
-            if (check_key(axis->string, key->string, e)) return -1;
+        if (check_variant(axis, value, e)) return -1;
     }
     return 0;
-}
-
-// Whether setting `later` undoes what `earlier` has set: the same key, or one around it.
-static bool undoes(const char *later, const char *earlier)
-{
-    size_t n = strlen(later);
-    return strncmp(later, earlier, n) == 0 && (earlier[n] == 0 || earlier[n] == '.');
 }
 
 // The keys of an axis, one after the other: *variant begins as NULL, and so does the result.
@@ -156,6 +168,7 @@ static int add_extra(cJSON *axes, const char *word, struct error *e)
 {
     const char *equals = strchr(word, '=');
     if (!equals || equals == word) return error_set(e, "--axis %s: wants KEY=VALUE,VALUE,..., as in --axis seed=1,2,3", word);
+    if (!config_is_utf8(word)) return error_set(e, "--axis %s: is not UTF-8 text", word);
     char *name = mem_string_n(word, (size_t)(equals - word));
     const cJSON *old = cJSON_GetObjectItemCaseSensitive(axes, name);
     cJSON *axis = cJSON_IsObject(old) ? pick_variants(old, equals + 1, e) : read_values(equals + 1);

@@ -347,20 +347,44 @@ size_t *memory_order(const struct memory *m, uint64_t seed)
     return order;
 }
 
+static uint64_t subject_hash(const struct memory *m, const struct memory_fact *f)
+{
+    return add_text(add_text(FNV_START, m->relations[f->relation].name), f->subject);
+}
+
+// Each fact's subject as a number within its relation: subjects are numbered by the first of their facts in the order.
+// *counts (relations): how many there are.
+static uint32_t *subject_numbers(const struct memory *m, const size_t *order, uint32_t *counts)
+{
+    struct keyed *places = mem_alloc((m->fact_count + 1) * sizeof *places);
+    uint32_t *numbers = mem_alloc((m->fact_count + 1) * sizeof *numbers);
+    size_t *first = mem_alloc((m->fact_count + 1) * sizeof *first); // of a place's subject: its first place in the order
+    for (size_t i = 0; i < m->fact_count; i++) places[i] = (struct keyed){subject_hash(m, &m->facts[order[i]]), i};
+    qsort(places, m->fact_count, sizeof *places, compare_keyed);
+    for (size_t i = 0; i < m->fact_count; i++) {
+        bool again = i && places[i].key == places[i - 1].key;
+        first[places[i].index] = again ? first[places[i - 1].index] : places[i].index;
+    }
+    for (size_t i = 0; i < m->fact_count; i++)
+        numbers[order[i]] = first[i] == i ? counts[m->facts[order[i]].relation]++ : numbers[order[first[i]]];
+    free(first);
+    free(places);
+    return numbers;
+}
+
 void memory_split(struct memory *m, double share, uint64_t seed)
 {
     if (m->test_marked) return;
-    uint32_t *tests = mem_zero(m->relation_count, sizeof *tests);
+    uint32_t *counts = mem_zero(m->relation_count, sizeof *counts);
     size_t *order = memory_order(m, seed);
-    for (size_t i = 0; i < m->fact_count; i++) tests[m->facts[i].relation]++;
-    for (size_t r = 0; r < m->relation_count; r++) tests[r] = draw_fraction(tests[r], share);
+    uint32_t *numbers = subject_numbers(m, order, counts);
     for (size_t i = 0; i < m->fact_count; i++) {
-        struct memory_fact *f = &m->facts[order[i]];
-        f->test = tests[f->relation] > 0;
-        tests[f->relation] -= f->test;
+        struct memory_fact *f = &m->facts[i];
+        f->test = numbers[i] < draw_fraction(counts[f->relation], share);
     }
+    free(numbers);
     free(order);
-    free(tests);
+    free(counts);
 }
 
 // ---- levels --------------------------------------------------------------------------------------------------------

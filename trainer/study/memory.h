@@ -50,8 +50,9 @@ int memory_read_templates(struct memory *m, const char *path, struct error *e);
 int memory_read_facts(struct memory *m, const char *path, bool strict, struct error *e);
 void memory_free(struct memory *m); // zeros are fine
 
-// Where no fact said so: marks floor(facts * share + 1e-9) facts of each relation as tests, by a seeded order that
-// depends on the facts alone: neither on the model nor on their order.
+// Where no fact said so: marks all facts of floor(subjects * share + 1e-9) subjects of each relation as tests, by a seeded
+// order that depends on the facts alone: neither on the model nor on their order. A subject with several objects is on one
+// side with all of them: they answer one question.
 void memory_split(struct memory *m, double share, uint64_t seed);
 
 // The level of `hits` among `samples` > 0 outputs.

@@ -93,13 +93,15 @@ static int take_known(struct recall_file *f, const char *settings, struct memory
     struct known *all = NULL;
     size_t count = 0, whole = 0, n = strlen(settings);
     if (file_map(&map, f->path, e)) return -1;
-    bool first = map.bytes && memchr(map.data, '\n', map.bytes),
-         same = map.bytes > n && memcmp(map.data, settings, n) == 0 && map.data[n] == '\n';
+    const char *data = (const char *)map.data, *end = map.bytes ? memchr(data, '\n', map.bytes) : NULL;
+    size_t head = end ? (size_t)(end - data) : map.bytes; // bytes of the first line
+    bool first = end != NULL, same = first ? head == n : head <= n; // torn: what is there of it
+    same = same && (!head || memcmp(data, settings, head) == 0);
     int status = 0;
-    if (first && !same)
+    if (!same)
         status = error_set(e,
             "%s: it was made with other settings (%.*s, now %s); take another --output, or remove it to begin again",
-            f->path, (int)strcspn((const char *)map.data, "\n"), (const char *)map.data, settings);
+            f->path, head < 300 ? (int)head : 300, data, settings);
     else if (first)
         status = read_lines(&map, f->path, &all, &count, &whole, e);
     size_t bytes = map.bytes;

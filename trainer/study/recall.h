@@ -16,8 +16,8 @@ struct recall_file {
     FILE *file; // locked by this process
 };
 // Opens or makes it. `settings` is its first line, a JSON object without its newline; a file that begins otherwise is
-// refused. Facts that it holds get their hits and samples; *known: how many. A last line that was not finished is cut
-// off. -1 with the reason.
+// refused, and is left as it is. Facts that it holds get their hits and samples; *known: how many. A last line that was
+// not finished is cut off. -1 with the reason.
 int recall_file_open(
     struct recall_file *f, const char *path, const char *settings, struct memory *m, size_t *known, struct error *e);
 void recall_file_close(struct recall_file *f);

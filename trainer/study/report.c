@@ -13,14 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
 static const char *word(const cJSON *object, const char *name)
 {
-    const cJSON *item = member(object, name);
+    const cJSON *item = json_member(object, name);
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
@@ -156,14 +151,22 @@ static char *child_name(const char *folder, const char *child, bool alone)
     return alone ? mem_string(child) : path_join(folder, child);
 }
 
-// The runs that results.json of a sweep lists, with their axes.
-static int sweep_runs(struct report *r, const char *folder, const char *path, bool alone, struct error *e)
+// Whether the run has been made again since the results were written.
+static bool gone_on(const struct report_run *run, const cJSON *item)
 {
-    cJSON *results = json_read_file(path, e);
-    if (!results) return -1;
+    const cJSON *hash = json_member(item, "hash");
+    return run->state == REPORT_RUNNING || (cJSON_IsString(hash) && strcmp(hash->valuestring, run->hash) != 0);
+}
+
+// The runs that results.json of a sweep lists, with their axes.
+static void sweep_runs(struct report *r, const char *folder, const char *path, bool alone)
+{
+    struct error e = {0};
+    cJSON *results = json_read_file(path, &e);
     const cJSON *item;
+    if (!results) add_note(&r->notes, mem_format("%s; its runs are told apart by their configs", e.text));
     struct text missing = {0};
-    cJSON_ArrayForEach(item, member(results, "runs"))
+    cJSON_ArrayForEach(item, json_member(results, "runs"))
     {
         const char *name = word(item, "name"), *state = word(item, "state");
         char *child = path_join(folder, name);
@@ -176,17 +179,18 @@ static int sweep_runs(struct report *r, const char *folder, const char *path, bo
         struct report_run *run = add_run(r, child, child_name(folder, name, alone));
         if (run) {
             // Runs of earlier grids, perhaps of another base, are told apart by their configs.
-            bool asked = !cJSON_IsFalse(member(item, "asked"));
-            if (asked && cJSON_IsObject(member(item, "axes"))) run->axes = cJSON_Duplicate(member(item, "axes"), true);
+            bool asked = !cJSON_IsFalse(json_member(item, "asked"));
+            const cJSON *axes = json_member(item, "axes");
+            if (asked && cJSON_IsObject(axes)) run->axes = cJSON_Duplicate(axes, true);
             run->sweep = mem_string(folder);
-            if (strcmp(state, "failed") == 0) run->why = mem_string(*word(item, "why") ? word(item, "why") : "failed");
+            const char *why = *word(item, "why") ? word(item, "why") : "failed";
+            if (strcmp(state, "failed") == 0 && !gone_on(run, item)) run->why = mem_string(why);
         }
         free(child);
     }
     if (missing.bytes) add_note(&r->notes, mem_format("%s: no run is there of %s", path, missing.data));
     text_free(&missing);
     cJSON_Delete(results);
-    return 0;
 }
 
 static int add_folder(struct report *r, const char *given, bool alone, struct error *e)
@@ -207,7 +211,7 @@ static int add_folder(struct report *r, const char *given, bool alone, struct er
                 "%s: is no run and holds none: no log.jsonl and no pumice_config.json in it or in the folders in it; "
                 "name the output_dir of a `pumice train` or a `pumice sweep`",
                 folder);
-        if (status == 0 && sweep) status = sweep_runs(r, folder, results, alone, e);
+        if (status == 0 && sweep) sweep_runs(r, folder, results, alone);
         for (size_t i = 0; i < children.count && status == 0; i++) {
             char *child = path_join(folder, children.names[i]);
             // Those that the sweep lists are there already; one that is going may not be listed yet.
@@ -281,7 +285,7 @@ static char *amount_series(const cJSON *config)
 // A sweep's axes but for the seed; NULL: no such thing.
 static char *axes_text(const struct report_run *run)
 {
-    if (!run->axes || !run->sweep || !member(run->axes, "seed")) return NULL;
+    if (!run->axes || !run->sweep || !json_member(run->axes, "seed")) return NULL;
     cJSON *copy = cJSON_Duplicate(run->axes, true);
     cJSON_DeleteItemFromObjectCaseSensitive(copy, "seed");
     char *json = json_print(copy, false), *text = mem_format("%s %s", run->sweep, json);
@@ -294,7 +298,7 @@ static double k_of(const cJSON *config)
 {
     const char *strategy = word(config, "strategy");
     if (strcmp(strategy, "mixed_sequential") == 0) return 0;
-    const cJSON *k = member(config, "dmt_k");
+    const cJSON *k = json_member(config, "dmt_k");
     return strcmp(strategy, "dmt") == 0 && cJSON_IsNumber(k) ? k->valuedouble : (double)NAN;
 }
 
@@ -303,11 +307,21 @@ static void new_group(struct report *r, const struct report_run *run)
     GROW(r->groups, r->group_count, r->group_capacity);
     struct report_group *g = &r->groups[r->group_count++];
     *g = (struct report_group){.k = NAN};
-    if (run->staged) g->rows = run->stages[run->stage_count - 1].rows;
     if (!run->config) return;
     g->k = k_of(run->config);
     if (!isnan(g->k)) g->k_series = k_series(run->config);
-    if (g->rows) g->amount_series = amount_series(run->config);
+}
+
+// A run that was killed early has neither plan nor manifests: another one of its group tells the rows.
+static void join_group(struct report *r, size_t index)
+{
+    const struct report_run *run = &r->runs[index];
+    struct report_group *g = &r->groups[run->group];
+    g->runs = mem_resize(g->runs, (g->run_count + 1) * sizeof *g->runs);
+    g->runs[g->run_count++] = index;
+    if (g->rows || !run->staged) return;
+    g->rows = run->stages[run->stage_count - 1].rows;
+    if (g->rows && run->config) g->amount_series = amount_series(run->config);
 }
 
 static bool same(const char *a, const char *b)
@@ -318,7 +332,7 @@ static bool same(const char *a, const char *b)
 static bool same_run(const struct report_run *a, const struct report_run *b)
 {
     return *a->hash && a->step_count == b->step_count && strcmp(a->hash, b->hash) == 0 &&
-           cJSON_Compare(member(a->config, "seed"), member(b->config, "seed"), true);
+           cJSON_Compare(json_member(a->config, "seed"), json_member(b->config, "seed"), true);
 }
 
 // Marks runs that are there twice. One that was copied before its end is the copy.
@@ -351,9 +365,7 @@ static void make_groups(struct report *r)
             run->group = (uint32_t)r->group_count;
             new_group(r, run);
         }
-        struct report_group *g = &r->groups[run->group];
-        g->runs = mem_resize(g->runs, (g->run_count + 1) * sizeof *g->runs);
-        g->runs[g->run_count++] = i;
+        join_group(r, i);
     }
     for (size_t i = 0; i < r->run_count; i++) {
         const struct report_run *original = &r->runs[i];
@@ -422,7 +434,7 @@ static void take_settings(struct report *r)
 static bool everywhere(const struct report *r, const cJSON *setting)
 {
     for (size_t i = 0; i < r->group_count; i++) {
-        const cJSON *other = member(r->groups[i].settings, setting->string);
+        const cJSON *other = json_member(r->groups[i].settings, setting->string);
         if (!other || !cJSON_Compare(setting, other, true)) return false;
     }
     return true;

@@ -385,9 +385,18 @@ static size_t sum_shares(struct report_share *sums, const struct report *r, cons
     return count;
 }
 
+// The run of a group that has the most stages: one that was killed early may know none.
+static const struct report_run *longest_run(const struct report *r, const struct report_group *g)
+{
+    const struct report_run *longest = &r->runs[g->runs[0]];
+    for (size_t i = 1; i < g->run_count; i++)
+        if (r->runs[g->runs[i]].stage_count > longest->stage_count) longest = &r->runs[g->runs[i]];
+    return longest;
+}
+
 static void share_rows(struct text *out, const struct report *r, const struct report_group *g, size_t stage)
 {
-    const struct report_run *run = &r->runs[g->runs[0]];
+    const struct report_run *run = longest_run(r, g);
     struct report_share *sums = mem_zero(r->sources.count + 1, sizeof *sums), all = {0};
     size_t count = sum_shares(sums, r, g, stage);
     for (size_t i = 0; i < count; i++) {
@@ -435,7 +444,7 @@ static void add_shares(struct text *out, const struct report *r)
         add(out, "<th>stage</th><th class=\"text\">source</th><th>asked rows</th><th>tokens</th><th>%</th>"
                  "<th>trained tokens</th><th>%</th><th>realised rows</th><th>tokens</th><th>%</th>"
                  "<th>trained tokens</th><th>%</th></tr></thead><tbody>\n");
-        for (size_t k = 0; k < r->runs[group->runs[0]].stage_count; k++) share_rows(out, r, group, k);
+        for (size_t k = 0; k < longest_run(r, group)->stage_count; k++) share_rows(out, r, group, k);
         end_table(out);
         add(out, "</details>\n");
     }

@@ -28,28 +28,16 @@ static void note(struct report_run *run, const char *format, ...)
     run->notes = all;
 }
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-// A number, or NAN: the log writes null for what is not finite.
-static double number(const cJSON *object, const char *name)
-{
-    const cJSON *item = member(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-}
-
 // A count; 0 for what is none.
 static uint64_t count_of(const cJSON *object, const char *name)
 {
-    double x = number(object, name);
+    double x = json_number(object, name);
     return x >= 0 && x <= 0x1p53 ? (uint64_t)x : 0;
 }
 
 static char *word(const cJSON *object, const char *name)
 {
-    const cJSON *item = member(object, name);
+    const cJSON *item = json_member(object, name);
     return cJSON_IsString(item) ? mem_string(item->valuestring) : NULL;
 }
 
@@ -112,9 +100,9 @@ static void read_plan(struct report_run *run, struct report *r)
     else if (!plan)
         note(run, "there is no " OUTPUT_PLAN ": the tokens asked for are not known");
     const cJSON *stage, *source;
-    cJSON_ArrayForEach(stage, member(plan, "stages"))
+    cJSON_ArrayForEach(stage, json_member(plan, "stages"))
     {
-        const cJSON *name = member(stage, "name");
+        const cJSON *name = json_member(stage, "name");
         if (!cJSON_IsString(name)) continue;
         uint32_t index = stage_of(run, name->valuestring);
         struct report_stage *s = &run->stages[index];
@@ -122,9 +110,9 @@ static void read_plan(struct report_run *run, struct report *r)
         s->steps = count_of(stage, "steps");
         run->total_steps += s->steps;
         run->planned = run->staged = true;
-        cJSON_ArrayForEach(source, member(stage, "sources"))
+        cJSON_ArrayForEach(source, json_member(stage, "sources"))
         {
-            const cJSON *source_name = member(source, "name");
+            const cJSON *source_name = json_member(source, "name");
             if (!cJSON_IsString(source_name)) continue;
             struct report_share *share = share_of(s, report_name(&r->sources, source_name->valuestring));
             share->asked_rows = count_of(source, "rows");
@@ -158,8 +146,8 @@ static void take_manifest(struct report_run *run, struct report *r, struct repor
     bool first_epoch = true;
     while (first_epoch) {
         cJSON *line = manifest_line(f, &at);
-        const cJSON *source = member(line, "source");
-        first_epoch = cJSON_IsString(source) && number(line, "epoch") == 0;
+        const cJSON *source = json_member(line, "source");
+        first_epoch = cJSON_IsString(source) && json_number(line, "epoch") == 0;
         if (first_epoch) {
             share_of(s, report_name(&r->sources, source->valuestring))->asked_rows++;
             s->rows++;
@@ -231,7 +219,7 @@ static void read_parts(struct report_run *run, struct report *r, struct report_s
             .conversations = count_of(item, "conversations"),
             .tokens = count_of(item, "tokens"),
             .trained = count_of(item, "trained_tokens"),
-            .loss = number(item, "loss")};
+            .loss = json_number(item, "loss")};
         struct report_share *share = share_of(&run->stages[step->stage], part->source);
         share->rows += part->conversations;
         share->tokens += part->tokens;
@@ -250,13 +238,13 @@ static bool read_step(struct report_run *run, struct report *r, const struct log
     *step = (struct report_step){.step = l->step,
         .stage = stage_of(run, l->stage),
         .loss = l->loss,
-        .norm = number(line, "grad_norm"),
-        .rate = number(line, "learning_rate"),
+        .norm = json_number(line, "grad_norm"),
+        .rate = json_number(line, "learning_rate"),
         .seconds = l->seconds,
         .tokens = count_of(line, "tokens"),
         .trained = count_of(line, "trained_tokens"),
-        .skipped = cJSON_IsTrue(member(line, "skipped"))};
-    read_parts(run, r, step, member(line, "sources"));
+        .skipped = cJSON_IsTrue(json_member(line, "skipped"))};
+    read_parts(run, r, step, json_member(line, "sources"));
     struct report_stage *s = &run->stages[step->stage];
     if (!s->first) s->first = l->step;
     s->last = l->step;
@@ -279,9 +267,9 @@ static bool read_eval(struct report_run *run, struct report *r, const struct log
     {
         GROW(run->marks, run->mark_count, run->mark_capacity);
         run->marks[run->mark_count++] = (struct report_mark){.ability = report_name(&r->abilities, item->string),
-            .loss = number(item, "loss"),
-            .score = number(item, "score"),
-            .chance = number(item, "chance")};
+            .loss = json_number(item, "loss"),
+            .score = json_number(item, "score"),
+            .chance = json_number(item, "chance")};
         eval->mark_count++;
     }
     return true;

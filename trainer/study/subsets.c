@@ -27,6 +27,12 @@ void memory_counts_free(struct memory_counts *c)
     free(c->test);
 }
 
+// Rows of the relation that takes its turn at `rank`.
+static size_t share_of(size_t size, size_t relations, size_t rank)
+{
+    return size / relations + (rank < size % relations);
+}
+
 int memory_subset(size_t *out, size_t size, const struct memory *m, const size_t *order, int level, const bool *trains,
     struct error *e)
 {
@@ -37,14 +43,16 @@ int memory_subset(size_t *out, size_t size, const struct memory *m, const size_t
     for (size_t r = 0; r < m->relation_count; r++) relations += trains[r];
     for (size_t r = 0; r < m->relation_count; r++) {
         if (!trains[r]) continue;
-        size_t needed = size / relations + (rank < size % relations), there = counts.training[r][level], turn = 0;
-        if (there < needed) {
-            text_print(&lacks, "%s%s has %zu of %zu", lacks.bytes ? ", " : "", m->relations[r].name, there, needed);
-        } else {
-            for (size_t i = 0; i < m->fact_count && turn < needed; i++) {
-                const struct memory_fact *f = &m->facts[order[i]];
-                if (!f->test && f->relation == r && level_of(f) == level) out[turn++ * relations + rank] = order[i];
-            }
+        size_t needed = share_of(size, relations, rank++), there = counts.training[r][level];
+        if (there < needed) text_print(&lacks, "%s%s has %zu of %zu", lacks.bytes ? ", " : "", m->relations[r].name, there, needed);
+    }
+    rank = 0;
+    for (size_t r = 0; r < m->relation_count && !lacks.bytes; r++) {
+        if (!trains[r]) continue;
+        size_t needed = share_of(size, relations, rank), turn = 0;
+        for (size_t i = 0; i < m->fact_count && turn < needed; i++) {
+            const struct memory_fact *f = &m->facts[order[i]];
+            if (!f->test && f->relation == r && level_of(f) == level) out[turn++ * relations + rank] = order[i];
         }
         rank++;
     }

@@ -19,8 +19,8 @@ void memory_counts_free(struct memory_counts *c);
 // `size` facts of a level for training, balanced over the relations for which `trains` (relations) says so: they take
 // turns in the order of the templates' file, each giving its facts in the order of memory_order. So a smaller subset is
 // the beginning of a larger one, and where size is no multiple of the relations the first ones have one more. Writes
-// their indices to out (size). -1 where a relation has too few, with a sentence that says which level and how many
-// there are of how many needed.
+// their indices to out (size), or nothing: -1 where a relation has too few, with a sentence that says which level and how
+// many there are of how many needed.
 int memory_subset(size_t *out, size_t size, const struct memory *m, const size_t *order, int level, const bool *trains,
     struct error *e);
 

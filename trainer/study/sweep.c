@@ -192,7 +192,11 @@ static int train_one(struct sweep *s, struct workshop *w, struct making *m, bool
     m->began = m->said = clock_seconds();
     p->now = run->work;
     p->from = NAN; // not known before its first step
+    bool failed = run->state == SWEEP_FAILED;
     run->state = SWEEP_BEGUN; // an earlier failure no longer counts
+    free(run->why);
+    run->why = NULL;
+    if (failed && sweep_write_results(s, e)) return -1; // for those who look meanwhile, and if it is killed
     struct error why = {0};
     struct run_outcome out;
     int status = run_train(&run->config, w, &(struct run_options){begun, stepped, m}, &out, &why);

@@ -8,7 +8,8 @@
 //                             and those runs in the folder that only earlier grids had
 //   output_dir/results.json   {"axes":[names],"runs":[{"name","axes":{},"asked","state","why","seconds","steps","loss","hash",
 //                              "evaluations":[{"step","stage","eval":{"math":{"loss","score"}}}]}]}
-//   output_dir/results.csv    the same, a row a run and evaluation
+//   output_dir/results.csv    the same, a row a run and evaluation; an axis or evaluation whose column would have the name
+//                             of another gets "axis_" or "eval_" before it ("eval_train_loss")
 //
 // Results are those of all runs in the folder; "asked" are those of the grid asked for last, which come first.
 //

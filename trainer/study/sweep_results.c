@@ -23,16 +23,6 @@ const char *sweep_state_name(enum sweep_state state)
     return names[state];
 }
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static double number_of(const cJSON *value)
-{
-    return cJSON_IsNumber(value) ? value->valuedouble : NAN;
-}
-
 // What the log says of the run.
 static int read_log(struct sweep_run *run, struct error *e)
 {
@@ -89,7 +79,7 @@ static const cJSON *run_named(const cJSON *runs, const char *name)
     const cJSON *run;
     cJSON_ArrayForEach(run, runs)
     {
-        const cJSON *own = member(run, "name");
+        const cJSON *own = json_member(run, "name");
         if (cJSON_IsString(own) && strcmp(own->valuestring, name) == 0) return run;
     }
     return NULL;
@@ -103,10 +93,13 @@ static cJSON *read_old(const struct sweep *s, const char *name, struct error *e)
     return old;
 }
 
+// A failure that was written down, unless the run has been made again since.
 static void recall_run(struct sweep_run *run, const char *name, const cJSON *results)
 {
-    const cJSON *old = run_named(member(results, "runs"), name), *state = member(old, "state"), *why = member(old, "why");
+    const cJSON *old = run_named(json_member(results, "runs"), name), *state = json_member(old, "state");
+    const cJSON *why = json_member(old, "why"), *hash = json_member(old, "hash");
     if (run->finished || !cJSON_IsString(state) || !cJSON_IsString(why) || strcmp(state->valuestring, "failed") != 0) return;
+    if (cJSON_IsString(hash) && strcmp(hash->valuestring, run->hash) != 0) return;
     run->state = SWEEP_FAILED;
     free(run->why);
     run->why = mem_string(why->valuestring);
@@ -142,12 +135,12 @@ static cJSON *copy_or_empty(const cJSON *object)
 static void add_earlier(struct sweep *s, const char *name, const cJSON *grids, const cJSON *results)
 {
     struct error e = {0};
-    const cJSON *known = run_named(member(grids, "runs"), name);
-    if (!known) known = run_named(member(grids, "earlier"), name);
+    const cJSON *known = run_named(json_member(grids, "runs"), name);
+    if (!known) known = run_named(json_member(grids, "earlier"), name);
     s->earlier = mem_resize(s->earlier, (s->earlier_count + 1) * sizeof *s->earlier);
     struct sweep_earlier *x = &s->earlier[s->earlier_count++];
-    *x = (struct sweep_earlier){.name = mem_string(name), .axes = copy_or_empty(member(known, "axes")),
-        .set = copy_or_empty(member(known, "set")), .run.config.output_dir = path_join(s->folder, name)};
+    *x = (struct sweep_earlier){.name = mem_string(name), .axes = copy_or_empty(json_member(known, "axes")),
+        .set = copy_or_empty(json_member(known, "set")), .run.config.output_dir = path_join(s->folder, name)};
     if (sweep_look(&x->run, &e)) { // no reason not to make the grid
         x->run.state = SWEEP_FAILED;
         x->run.why = mem_string(e.text);
@@ -204,7 +197,7 @@ static cJSON *axis_names(const struct sweep *s)
     for (size_t i = 0; i < s->grid.axis_count; i++) cJSON_AddNullToObject(names, s->grid.axes[i].name);
     for (size_t i = 0; i < s->earlier_count; i++)
         for (const cJSON *axis = s->earlier[i].axes->child; axis; axis = axis->next)
-            if (!member(names, axis->string)) cJSON_AddNullToObject(names, axis->string);
+            if (!json_member(names, axis->string)) cJSON_AddNullToObject(names, axis->string);
     return names;
 }
 
@@ -275,10 +268,10 @@ static cJSON *evaluation_names(const struct sweep *s, size_t count, cJSON **scor
     *scored = cJSON_CreateObject();
     for (size_t i = 0; i < count; i++) {
         const cJSON *line, *eval;
-        cJSON_ArrayForEach(line, row_at(s, i).run->evaluations) cJSON_ArrayForEach(eval, member(line, "eval"))
+        cJSON_ArrayForEach(line, row_at(s, i).run->evaluations) cJSON_ArrayForEach(eval, json_member(line, "eval"))
         {
-            if (!member(names, eval->string)) cJSON_AddNullToObject(names, eval->string);
-            if (member(eval, "score") && !member(*scored, eval->string)) cJSON_AddNullToObject(*scored, eval->string);
+            if (!json_member(names, eval->string)) cJSON_AddNullToObject(names, eval->string);
+            if (json_member(eval, "score") && !json_member(*scored, eval->string)) cJSON_AddNullToObject(*scored, eval->string);
         }
     }
     return names;
@@ -287,7 +280,7 @@ static cJSON *evaluation_names(const struct sweep *s, size_t count, cJSON **scor
 // Of an axis in a run, as text; the caller frees.
 static char *axis_text(const cJSON *axes, const char *axis)
 {
-    const cJSON *value = member(axes, axis);
+    const cJSON *value = json_member(axes, axis);
     if (!value) return mem_string("");
     return cJSON_IsString(value) ? mem_string(value->valuestring) : json_print(value, false);
 }
@@ -330,12 +323,12 @@ static void add_row(struct text *out, const struct result *row, const cJSON *lin
         free(text);
     }
     add_field(out, sweep_state_name(run->state), false);
-    add_value(out, member(line, "step"));
-    add_value(out, member(line, "stage"));
+    add_value(out, json_member(line, "step"));
+    add_value(out, json_member(line, "stage"));
     for (const cJSON *name = names->child; name; name = name->next) {
-        const cJSON *eval = member(member(line, "eval"), name->string);
-        add_value(out, member(eval, "loss"));
-        add_value(out, member(eval, "score"));
+        const cJSON *eval = json_member(json_member(line, "eval"), name->string);
+        add_value(out, json_member(eval, "loss"));
+        add_value(out, json_member(eval, "score"));
     }
     for (const cJSON *value = end->child; value; value = value->next) add_value(out, value);
     add_field(out, run->hash, false);
@@ -343,18 +336,30 @@ static void add_row(struct text *out, const struct result *row, const cJSON *lin
     cJSON_Delete(end);
 }
 
+// Names that a column has already keep theirs; an axis or an evaluation of such a name gets another.
+static void add_head(struct text *out, const char *kind, const char *name, const char *suffix)
+{
+    static const char *const taken[] = {
+        "run", "state", "step", "stage", "train_loss", "train_score", "seconds", "steps", "hash", "asked"};
+    char *head = mem_format("%s%s", name, suffix);
+    bool twice = false;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) twice = twice || strcmp(head, taken[i]) == 0;
+    char *own = mem_format("%s%s", twice ? kind : "", head);
+    add_field(out, own, false);
+    free(own);
+    free(head);
+}
+
 void sweep_csv(struct text *out, const struct sweep *s)
 {
     cJSON *scored, *names = evaluation_names(s, row_count(s), &scored), *axes = axis_names(s);
     add_field(out, "run", true);
-    for (const cJSON *axis = axes->child; axis; axis = axis->next) add_field(out, axis->string, false);
+    for (const cJSON *axis = axes->child; axis; axis = axis->next) add_head(out, "axis_", axis->string, "");
     text_print(out, ",state,step,stage");
-    for (const cJSON *name = names->child; name; name = name->next)
-        for (int score = 0; score < 2; score++) {
-            char *head = mem_format("%s_%s", name->string, score ? "score" : "loss");
-            add_field(out, head, false);
-            free(head);
-        }
+    for (const cJSON *name = names->child; name; name = name->next) {
+        add_head(out, "eval_", name->string, "_loss");
+        add_head(out, "eval_", name->string, "_score");
+    }
     text_print(out, ",train_loss,seconds,steps,hash,asked\n");
     for (size_t i = 0; i < row_count(s); i++) {
         const struct result row = row_at(s, i);
@@ -423,12 +428,12 @@ void sweep_table(struct text *out, const struct sweep *s)
     cell(&t, "train loss");
     for (const cJSON *name = names->child; name; name = name->next) {
         cell(&t, "%s loss", name->string);
-        if (member(scored, name->string)) cell(&t, "score");
+        if (json_member(scored, name->string)) cell(&t, "score");
     }
     for (size_t i = 0; i < s->grid.count; i++) {
         const struct sweep_run *run = &s->runs[i];
         int count = cJSON_GetArraySize(run->evaluations);
-        const cJSON *last = count ? member(cJSON_GetArrayItem(run->evaluations, count - 1), "eval") : NULL;
+        const cJSON *last = count ? json_member(cJSON_GetArrayItem(run->evaluations, count - 1), "eval") : NULL;
         for (size_t k = 0; k < s->grid.axis_count; k++) {
             char *text = axis_text(s->grid.runs[i].axes, s->grid.axes[k].name);
             cell(&t, "%s", text);
@@ -438,9 +443,9 @@ void sweep_table(struct text *out, const struct sweep *s)
         cell(&t, "%" PRIu64, run->steps);
         cell_number(&t, "%.4f", run->loss);
         for (const cJSON *name = names->child; name; name = name->next) {
-            const cJSON *eval = member(last, name->string);
-            cell_number(&t, "%.4f", number_of(member(eval, "loss")));
-            if (member(scored, name->string)) cell_number(&t, "%.1f%%", 100 * number_of(member(eval, "score")));
+            const cJSON *eval = json_member(last, name->string);
+            cell_number(&t, "%.4f", json_number(eval, "loss"));
+            if (json_member(scored, name->string)) cell_number(&t, "%.1f%%", 100 * json_number(eval, "score"));
         }
     }
     table_print(out, &t);

@@ -228,6 +228,8 @@ static int make_true_false(struct making *m, size_t i, struct error *e)
 
 static int make_any(struct making *m, size_t i, struct error *e)
 {
+    const char *kind = m->ability->metric == METRIC_EXACT ? NULL : m->source->raw[i].no_answer;
+    if (kind) return error_set(e, "its \"answer\" is or holds %s; it is a text, a number, true or false, or a list of them", kind);
     switch (m->ability->metric) {
     case METRIC_EXACT:
         return make_exact(m, i, e);

@@ -22,4 +22,7 @@ int bundle_open(struct bundle *b, const char *path, const struct cJSON *chat_tem
 int bundle_open_config(struct bundle *b, const struct config *c, struct error *e);
 void bundle_close(struct bundle *b);
 
+// Warns on stderr when the longest row or prompt has more tokens than the model has positions.
+void bundle_say_positions(const struct bundle *b, uint32_t tokens);
+
 #endif

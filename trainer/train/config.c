@@ -345,16 +345,34 @@ static int read_sources(struct reading *r, const cJSON *value)
     return 0;
 }
 
+static void eval_free(struct config_eval *eval)
+{
+    free(eval->name);
+    config_names_free(&eval->path);
+    cJSON_Delete(eval->chat_template);
+}
+
 static void evals_free(struct config_settings *settings)
 {
-    for (size_t i = 0; i < settings->eval_count; i++) {
-        free(settings->eval[i].name);
-        config_names_free(&settings->eval[i].path);
-        cJSON_Delete(settings->eval[i].chat_template);
-    }
+    for (size_t i = 0; i < settings->eval_count; i++) eval_free(&settings->eval[i]);
     free(settings->eval);
     settings->eval = NULL;
     settings->eval_count = 0;
+}
+
+// Takes an optional evaluation away again when a file of it is missing, which the notes then say.
+static void leave_out_missing(struct config *c, struct config_settings *settings)
+{
+    struct config_eval *eval = &settings->eval[settings->eval_count - 1];
+    const char *missing = NULL;
+    for (size_t i = 0; eval->optional && i < eval->path.count && !missing; i++)
+        if (!file_exists(eval->path.names[i])) missing = eval->path.names[i];
+    if (!missing) return;
+    char *notes = mem_format("%seval.%s: is left out, there is no %s\n", c->notes ? c->notes : "", eval->name, missing);
+    free(c->notes);
+    c->notes = notes;
+    eval_free(eval);
+    settings->eval_count--;
 }
 
 static int read_evals(struct reading *r, struct config_settings *settings, const cJSON *value)
@@ -370,6 +388,7 @@ static int read_evals(struct reading *r, struct config_settings *settings, const
         *eval = (struct config_eval){.name = mem_string(item->string)};
         size_t before = enter(r, item->string);
         if (read_entry(r, eval, eval_keys, item)) return -1;
+        leave_out_missing(r->c, settings);
         leave(r, before);
     }
     return 0;

@@ -65,6 +65,7 @@ struct config_eval {
     struct config_names path;
     enum config_metric metric; // METRIC_NONE: loss only
     uint64_t max_new_tokens;
+    bool optional;               // its files are there: it would have been left out
     struct cJSON *chat_template; // NULL: the run's
     uint64_t max_rows;           // the first so many good rows; 0: all
 };

@@ -152,6 +152,8 @@ static int check_saving(const struct config *c, struct error *e)
 static void note_unused(struct config *c)
 {
     struct text notes = {0};
+    if (c->notes) text_print(&notes, "%s", c->notes);
+    free(c->notes);
     for (uint32_t s = 0; s < c->source_count; s++) {
         bool used = false;
         for (size_t i = 0; i < c->stage_count; i++)

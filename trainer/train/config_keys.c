@@ -162,6 +162,7 @@ const struct config_key eval_keys[] = {
      .help = "a score beside the loss"},
     {"max_new_tokens", KEY_COUNT, EVAL(max_new_tokens), .standard = "128", .low = 1, .high = 1 << 24,
      .help = "longest answer generated for the score"},
+    {"optional", KEY_BOOL, EVAL(optional), .standard = "false", .help = "left out, with a word, where a file of it is missing"},
     {"chat_template", KEY_TEMPLATE, EVAL(chat_template), .help = "instead of the run's"},
     {"max_rows", KEY_COUNT, EVAL(max_rows), .standard = "0", .high = 4294967295.0,
      .help = "the first so many good rows; 0 = all"},

@@ -8,6 +8,8 @@
 
 #include <cjson/cJSON.h>
 
+// What a terminal hands over need not be UTF-8, which JSON is.
+bool config_is_utf8(const char *text);
 // Carries out one "path.in.config=value" on the tree. 0, or -1 with the reason.
 int config_set(cJSON *root, const char *assignment, struct error *e);
 // The same for a path and its value, which becomes the tree's (or is deleted).

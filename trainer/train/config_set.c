@@ -62,8 +62,7 @@ static void open_entries(cJSON *entries)
     }
 }
 
-// What a terminal hands over need not be UTF-8, which JSON is.
-static bool is_utf8(const char *text)
+bool config_is_utf8(const char *text)
 {
     cJSON *string = cJSON_CreateString(text), *again;
     char *printed = cJSON_PrintUnformatted(string);
@@ -90,7 +89,7 @@ int config_set(cJSON *root, const char *assignment, struct error *e)
 {
     const char *equals = strchr(assignment, '=');
     if (!equals) return error_set(e, "--set %s: wants KEY=VALUE, as in --set learning_rate=1e-5", assignment);
-    if (!is_utf8(assignment)) return error_set(e, "--set %s: is not UTF-8 text", assignment);
+    if (!config_is_utf8(assignment)) return error_set(e, "--set %s: is not UTF-8 text", assignment);
     char *path = mem_string_n(assignment, (size_t)(equals - assignment));
     cJSON *value = json_read_text("value", equals + 1, strlen(equals + 1), NULL);
     if (!value) value = cJSON_CreateString(equals + 1);

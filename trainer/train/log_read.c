@@ -25,30 +25,21 @@ void log_reader_close(struct log_reader *r)
     *r = (struct log_reader){0};
 }
 
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static double number(const cJSON *value)
-{
-    return cJSON_IsNumber(value) ? value->valuedouble : (double)NAN;
-}
-
 static void parse(struct log_line *line)
 {
-    const cJSON *step = member(line->json, "step"), *stage = member(line->json, "stage"), *hash = member(line->json, "hash");
+    const cJSON *step = json_member(line->json, "step"), *stage = json_member(line->json, "stage");
+    const cJSON *hash = json_member(line->json, "hash");
     if (!cJSON_IsNumber(step) || step->valuedouble < 0 || step->valuedouble > 0x1p53 || !cJSON_IsString(stage)) return;
     line->step = (uint64_t)step->valuedouble;
     line->stage = stage->valuestring;
-    line->eval = member(line->json, "eval");
+    line->eval = json_member(line->json, "eval");
     if (line->eval) {
         line->kind = cJSON_IsObject(line->eval) ? LOG_EVAL : LOG_OTHER;
     } else if (line->step) {
         line->kind = LOG_STEP;
         line->hash = cJSON_IsString(hash) ? hash->valuestring : "";
-        line->loss = number(member(line->json, "loss"));
-        line->seconds = number(member(line->json, "seconds"));
+        line->loss = json_number(line->json, "loss");
+        line->seconds = json_number(line->json, "seconds");
     }
 }
 

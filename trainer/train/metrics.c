@@ -2,6 +2,7 @@
 #include "train/metrics.h"
 
 #include "base.h"
+#include "data/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -30,12 +31,20 @@ static size_t digits(const char *text, size_t bytes)
     return n;
 }
 
+// Bytes of the minus that ends before `at`: a hyphen, or U+2212; 0: none.
+static size_t minus_bytes(const char *text, size_t at)
+{
+    if (at && text[at - 1] == '-') return 1;
+    return at >= 3 && memcmp(text + at - 3, "\xe2\x88\x92", 3) == 0 ? 3 : 0;
+}
+
 // Is the number that begins at `at` negative? A minus may stand before it, and a dollar sign on either side of that.
 static bool is_negative(const char *text, size_t at)
 {
     if (at && text[at - 1] == '$') at--;
-    if (!at || text[at - 1] != '-') return false;
-    at--;
+    size_t minus = minus_bytes(text, at);
+    if (!minus) return false;
+    at -= minus;
     if (at && text[at - 1] == '$') at--;
     return !at || !is_operand(text[at - 1]);
 }
@@ -55,6 +64,11 @@ static size_t read_number(double *number, const char *text, size_t bytes, size_t
     if (at < bytes && text[at] == '.' && (n = digits(text + at + 1, bytes - at - 1)) > 0) {
         text_add(&plain, text + at, n + 1);
         at += n + 1;
+    }
+    size_t sign = at + 1 < bytes && (text[at + 1] == '-' || text[at + 1] == '+');
+    if (at < bytes && (text[at] == 'e' || text[at] == 'E') && (n = digits(text + at + 1 + sign, bytes - at - 1 - sign)) > 0) {
+        text_add(&plain, text + at, 1 + sign + n);
+        at += 1 + sign + n;
     }
     *number = strtod(plain.data, NULL);
     text_free(&plain);
@@ -94,14 +108,40 @@ bool metric_numeric(const char *text, size_t bytes, const char *reference)
     return metric_number(&a, text, bytes) && metric_number(&b, reference, strlen(reference)) && fabs(a - b) <= 1e-4;
 }
 
+// A text in Unicode's composed form (NFC), in which an accent is a part of its letter however it was written. Returns the
+// text itself, or what *m then holds; *bytes is its length.
+static const char *compose(struct mapped *m, const char *text, size_t *bytes)
+{
+    size_t ascii = 0;
+    while (ascii < *bytes && !(text[ascii] & 0x80)) ascii++;
+    if (ascii == *bytes) return text;
+    struct text repaired = {0};
+    utf8_repair(&repaired, text, *bytes);
+    nfc(m, repaired.data, repaired.bytes, NULL, 0);
+    text_free(&repaired);
+    *bytes = m->text.bytes;
+    return m->text.data;
+}
+
+static bool stands_in(const char *text, size_t bytes, const char *part, size_t n)
+{
+    while (n && is_space(*part)) part++, n--;
+    while (n && is_space(part[n - 1])) n--;
+    for (size_t at = 0; n && at + n <= bytes; at++)
+        if (memcmp(text + at, part, n) == 0) return true;
+    return false;
+}
+
 bool metric_contains(const char *text, size_t bytes, const char *reference)
 {
-    while (is_space(*reference)) reference++;
+    struct mapped a = {0}, b = {0};
     size_t n = strlen(reference);
-    while (n && is_space(reference[n - 1])) n--;
-    for (size_t at = 0; n && at + n <= bytes; at++)
-        if (memcmp(text + at, reference, n) == 0) return true;
-    return false;
+    text = compose(&a, text, &bytes);
+    reference = compose(&b, reference, &n);
+    bool found = stands_in(text, bytes, reference, n);
+    mapped_free(&a);
+    mapped_free(&b);
+    return found;
 }
 
 // ---- words ---------------------------------------------------------------------------------------------------------
@@ -124,6 +164,8 @@ static bool is_mark(char c)
 // Adds the words of a text, each with a space behind it.
 static void add_words(struct text *out, const char *text, size_t bytes)
 {
+    struct mapped composed = {0};
+    text = compose(&composed, text, &bytes);
     text_add(out, "", 0);
     for (size_t at = 0; at < bytes;) {
         size_t begin = at, end;
@@ -141,6 +183,7 @@ static void add_words(struct text *out, const char *text, size_t bytes)
         }
         if (begin < end) text_add(out, " ", 1);
     }
+    mapped_free(&composed);
 }
 
 bool metric_cloze(const char *text, size_t bytes, const char *reference)

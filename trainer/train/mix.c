@@ -108,11 +108,20 @@ static int check_exact(const struct config *c, const struct config_stage *stage,
 static int divide(uint64_t *rows, const struct config *c, const struct config_stage *stage, struct error *e)
 {
     uint64_t wanted = stage->settings.mix_rows, exact = 0, most = 0;
-    for (size_t i = 0; i < stage->mix_count; i++) *(is_exact(&stage->mix[i]) ? &exact : &most) += rows[i];
+    bool free_rows = false; // some source's rows are not exact
+    for (size_t i = 0; i < stage->mix_count; i++) {
+        *(is_exact(&stage->mix[i]) ? &exact : &most) += rows[i];
+        free_rows = free_rows || !is_exact(&stage->mix[i]);
+    }
     if (exact > wanted)
         return error_set(e,
             "stage \"%s\" has mix_rows %" PRIu64 ", but its shares and rows make %" PRIu64 ": lower them, or raise "
             "mix_rows",
+            stage->name, wanted, exact);
+    if (exact < wanted && !free_rows)
+        return error_set(e,
+            "stage \"%s\" has mix_rows %" PRIu64 ", but its shares and rows make only %" PRIu64 ", rounded down: raise them, let one "
+            "source give what is left (1), or lower mix_rows",
             stage->name, wanted, exact);
     if (exact + most < wanted)
         return error_set(e,

@@ -5,6 +5,7 @@
 #include "train/output.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 cJSON *plan_stages_json(const struct config *c, const struct stages *all)
 {
@@ -34,7 +35,8 @@ cJSON *plan_stages_json(const struct config *c, const struct stages *all)
     return stages;
 }
 
-int plan_save(const struct config *c, const struct stages *s, const struct run_state *state, struct error *e)
+int plan_save(
+    const struct config *c, const struct stages *s, const struct run_state *state, const char *model, struct error *e)
 {
     cJSON *plan = cJSON_CreateObject();
     cJSON_AddItemToObject(plan, "stages", plan_stages_json(c, s));
@@ -43,9 +45,22 @@ int plan_save(const struct config *c, const struct stages *s, const struct run_s
     cJSON_AddStringToObject(plan, "precision", state->storage);
     cJSON_AddStringToObject(plan, "matmul_precision", state->products);
     cJSON_AddNumberToObject(plan, "micro_batch_tokens", state->budget);
+    if (model) cJSON_AddStringToObject(plan, "model", model);
     char *path = path_join(c->output_dir, OUTPUT_PLAN);
     int status = json_write_file(path, plan, e);
     free(path);
     cJSON_Delete(plan);
     return status;
+}
+
+bool plan_model(char model[17], const char *folder)
+{
+    char *path = path_join(folder, OUTPUT_PLAN);
+    cJSON *plan = file_exists(path) ? json_read_file(path, NULL) : NULL;
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(plan, "model"));
+    bool known = text && strlen(text) == 16;
+    if (known) memcpy(model, text, 17);
+    cJSON_Delete(plan);
+    free(path);
+    return known;
 }

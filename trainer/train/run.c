@@ -69,8 +69,16 @@ static int write_manifests(struct run *r, bool resumed, struct error *e)
     free(r->state.digests);
     r->state.digests = digests;
     r->state.digest_count = count;
-    if (status == 0) status = plan_save(r->config, &r->data.stages, &r->state, e);
     return status;
+}
+
+// The model's fingerprint is that of the start: a run that goes on may be an older version's, which did not write one.
+static int write_plan(struct run *r, bool resumed, struct error *e)
+{
+    char model[17];
+    bool known = resumed ? plan_model(model, r->config->output_dir) : r->bundle->model.path != NULL;
+    if (known && !resumed && model_fingerprint(model, &r->bundle->model, e)) return -1;
+    return plan_save(r->config, &r->data.stages, &r->state, known ? model : NULL, e);
 }
 
 static int save(struct run *r, struct error *e)
@@ -330,7 +338,7 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
     struct blueprint *b = mem_zero(1, sizeof *b);
     struct choices *choices = NULL;
     if (make_blueprint(r, b, &choices, checkpoint, e) || (!checkpoint && output_check(c->output_dir, run_disk(c, b), e)) ||
-        (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e)) {
+        (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e) || write_plan(r, checkpoint, e)) {
         blueprint_free(b);
         choices_free(choices);
         free(b);
@@ -358,8 +366,10 @@ static int start(struct run *r, struct error *e)
     if (status == 0 && !found) r->state = (struct run_state){.hash = FNV_START, .best_step = UINT64_MAX};
     r->saved = found ? r->state.step : UINT64_MAX;
     if (status == 0 && !(r->bundle = workshop_bundle(r->workshop, c, e))) status = -1;
+    if (status == 0 && found) status = run_compare_model(c, &r->bundle->model, e);
     if (status == 0) status = dataset_open(&r->data, c, r->bundle, workshop_shelf(r->workshop), true, e);
     if (status == 0) stages_say_empty(&r->data.stages, c);
+    if (status == 0) bundle_say_positions(r->bundle, r->data.longest);
     if (status == 0) status = open_session(r, folder, e);
     free(folder);
     if (status == 0) status = outcome_remove(c->output_dir, e);

@@ -27,7 +27,8 @@ struct run_forecast {
     uint64_t disk; // bytes that it will have written at its end, at least; of a finished run 0
 };
 // Whether a run can be made: opens its device, model and data in the workshop and plans its memory; writes nothing.
-// made: the run is finished in its output_dir; then whether it was made from the rows that its config draws today.
+// made: the run is finished in its output_dir; then whether it was made from the rows that its config draws today, and from
+// the model that is there today.
 int run_check(const struct config *c, struct workshop *w, bool made, struct run_forecast *out, struct error *e);
 
 // ---- the run -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ double *run_evaluation_work(const struct dataset *d);
 // The work that is left when `done` steps are made, the evaluation that is due after the last of them included. A stage's
 // steps are taken to be of one length.
 struct pace_work run_work_left(const struct stages *s, const double *evaluations, uint64_t done);
+// Whether the model is still the one that the run in output_dir began with, as far as its plan says; -1 when it is not.
+int run_compare_model(const struct config *c, const struct model *m, struct error *e);
 // Of the manifest of a stage, counted from 0. The caller frees.
 char *run_manifest_path(const struct config *c, size_t stage, const char *name);
 

@@ -5,6 +5,7 @@
 
 #include "graph/coopmat.h"
 #include "train/output.h"
+#include "train/plan_file.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -181,6 +182,16 @@ static int compare_data(const struct config *c, const struct dataset *d, struct 
     return status;
 }
 
+int run_compare_model(const struct config *c, const struct model *m, struct error *e)
+{
+    char before[17], now[17];
+    if (!m->path || !plan_model(before, c->output_dir)) return 0;
+    if (model_fingerprint(now, m, e)) return -1;
+    if (strcmp(before, now) == 0) return 0;
+    return error_set(e, "%s: the model that it began with, %s, has changed since; restore it, or start anew in another output_dir",
+        c->output_dir, c->model_name_or_path);
+}
+
 uint64_t run_disk(const struct config *c, const struct blueprint *b)
 {
     uint64_t model = c->save_dtype == PRECISION_F32 ? 4 : 2, moments = run_optimizer(c) == OPTIMIZER_ADAMW ? 8 : 0;
@@ -197,7 +208,8 @@ int run_check(const struct config *c, struct workshop *w, bool made, struct run_
     if (!bundle || dataset_open(&d, c, bundle, workshop_shelf(w), true, e)) return -1;
     struct limits limits = limits_of(gpu_info(gpu));
     struct blueprint b;
-    int status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
+    int status = made ? run_compare_model(c, &bundle->model, e) || compare_data(c, &d, e) ? -1 : 0
+                      : run_blueprint(&b, c, &d, bundle, &limits, e);
     if (status == 0)
         *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model)), made ? 0 : run_disk(c, &b)};
     if (status == 0 && !made) blueprint_free(&b);
