@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // The cost of calls by live rows: the sums over a whole training program against formulas counted by hand.
+#include "args.h"
 #include "graph/cost.h"
 #include "test.h"
 
@@ -142,6 +143,7 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     for (int i = 0; i < u.count; i++) {
         struct cost c = update_cost(&u.calls[i]);
         CHECK(c.flop == 0);
+        CHECK(c.bytes > 0 && u.calls[i].call.bytes == c.bytes);
         if (strcmp(u.calls[i].call.kernel, "norm_finish") == 0) partials = c.bytes;
         else bytes += c.bytes;
     }
@@ -150,6 +152,22 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     CHECK_NEAR(bytes, each * (matrices + vectors) + (storage == STORAGE_BF16 ? 2 * matrices : 0));
     CHECK_NEAR(partials, 4.0 * (double)norm_partials(&w));
     CHECK(u.count > 5);
+    update_free(&u);
+    // Where memory is slow: pieces that take no longer than a dispatch may, with the sums of squares that they had.
+    limits.max_range = UINT64_C(1) << 30;
+    limits.bytes_per_second = 30 * 5000 / limits.dispatch_seconds;
+    update_make(&u, &w, &limits, storage, optimizer);
+    uint64_t squared = 0;
+    for (int i = 0; i < u.count; i++) {
+        const struct update_call *c = &u.calls[i];
+        CHECK(call_seconds(&limits, &c->call) <= limits.dispatch_seconds);
+        if (strncmp(c->call.kernel, "sum_squares", 11) != 0) continue;
+        struct sum_squares_args args;
+        memcpy(&args, c->call.args, sizeof args);
+        CHECK(c->first % NORM_BLOCK == 0 && args.first_partial == squared);
+        squared += (c->count + NORM_BLOCK - 1) / NORM_BLOCK;
+    }
+    CHECK(squared == norm_partials(&w));
     update_free(&u);
     weight_layout_free(&w);
     graph_free(&g);

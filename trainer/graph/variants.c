@@ -191,12 +191,12 @@ static uint32_t attention_block(enum attention_kernel kind, bool deal, bool drop
     return 2;
 }
 
-void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
+uint32_t attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
     bool streams = kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV;
     const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
-    if (!without) return;
+    if (!without) return c->constants[4] * c->constants[7]; // M, WAVES_M
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
     bool few = !deal && lane_sums(limits) < 64; // registers
     uint32_t split = deal ? 1 : attention_split(head_dim, group, kind, few);
@@ -226,6 +226,7 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
         call_constant(c, split);
     }
     fold(limits, groups, &c->groups_x, &c->groups_y);
+    return group / split;
 }
 
 // ---- row kernels -------------------------------------------------------------------------------------------------
