@@ -210,7 +210,8 @@ int folder_sync(const char *path, struct error *e)
 
 int file_write_atomic(const char *path, const void *data, size_t bytes, struct error *e)
 {
-    char *temporary = mem_format("%s.tmp", path), *folder = path_folder(path);
+    // A name of this process's own: two that write the same file, a cache's say, must not share it.
+    char *temporary = mem_format("%s.%ld.tmp", path, (long)getpid()), *folder = path_folder(path);
     int status = 0, fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) {
         status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
