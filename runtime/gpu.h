@@ -75,6 +75,9 @@ struct gpu_options {
 struct gpu;
 // NULL when there is no such device; `error` then lists those there are.
 struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t error_bytes);
+// Writes the pipeline cache if pipelines were made since it was read or written and its content is new. gpu_close does so too;
+// to be called once all are made, for a program may end without closing anything.
+void gpu_save_cache(struct gpu *gpu);
 void gpu_close(struct gpu *gpu); // saves the pipeline cache; frees what is left, all lists and kernels must be freed
 const struct gpu_info *gpu_info(const struct gpu *gpu);
 // Of device, driver and the kernels of this build: what was found out under another key may not hold.

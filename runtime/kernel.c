@@ -226,6 +226,7 @@ struct gpu_kernel *gpu_kernel_make(
         .layout = kernel->layout,
     };
     VK(gpu, vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline));
+    gpu->cache_new = true;
     vkDestroyShaderModule(gpu->device, module, NULL);
     return kernel;
 }

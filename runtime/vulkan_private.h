@@ -61,6 +61,7 @@ struct gpu {
     VkPipelineCache cache;
     char *cache_folder, *cache_path; // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
+    bool cache_new;         // pipelines were made since
     bool want_statistics, want_code;
     struct gpu_kernel *kernels; // alive, linked
     int lists;                  // alive
