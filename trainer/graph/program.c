@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "program.h"
+#include "cost.h"
 
 #include "args.h"
 
@@ -22,6 +22,15 @@ struct limits limits_of(const struct gpu_info *info)
         .bytes_per_second = software ? 5e9 : info->type == GPU_DISCRETE ? 1e11 : 2e10,
         .cut_seconds = info->type == GPU_INTEGRATED ? CUT_SECONDS_INTEGRATED : CUT_SECONDS,
         .dispatch_seconds = software ? 0 : DISPATCH_SECONDS, .info = info};
+}
+
+void fold_groups(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y)
+{
+    if (groups == 0) groups = 1;
+    uint64_t rows = divide_up(groups, limits->max_groups);
+    assert(rows <= limits->max_groups);
+    *x = (uint32_t)divide_up(groups, rows);
+    *y = (uint32_t)rows;
 }
 
 double call_seconds(const struct limits *limits, const struct call *c)
@@ -78,21 +87,15 @@ void call_args(struct call *c, const void *args, size_t bytes)
 
 void call_groups(const struct program *p, struct call *c, uint64_t groups)
 {
-    uint64_t most = p->limits.max_groups;
-    if (groups == 0) groups = 1;
-    uint64_t y = (groups + most - 1) / most;
-    assert(y <= most);
-    c->groups_x = (uint32_t)((groups + y - 1) / y);
-    c->groups_y = (uint32_t)y;
+    fold_groups(&p->limits, groups, &c->groups_x, &c->groups_y);
 }
 
 void call_shape(char *text, size_t bytes, const struct call *c)
 {
-    static const char *const layouts[] = {[LAYOUT_NT] = "NT", [LAYOUT_NN] = "NN", [LAYOUT_TN] = "TN"};
     if (strncmp(c->kernel, "matmul_", 7) == 0 && c->args_bytes == sizeof(struct matmul_args)) {
         struct matmul_args a;
         memcpy(&a, c->args, sizeof a);
-        snprintf(text, bytes, "%s %u x %u x %u", layouts[c->constants[2]], a.m, a.n, a.k);
+        snprintf(text, bytes, "%s %u x %u x %u", layout_name(c->constants[2]), a.m, a.n, a.k);
     } else if (strncmp(c->kernel, "attention_", 10) == 0 && c->args_bytes == sizeof(struct attention_args)) {
         struct attention_args a;
         memcpy(&a, c->args, sizeof a);

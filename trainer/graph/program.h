@@ -17,7 +17,7 @@ enum products { PRODUCTS_F32, PRODUCTS_FP16, PRODUCTS_BF16 };
 // What of the device shapes the calls: limits and good workgroup sizes.
 struct limits {
     uint64_t max_range, max_allocation, heap;
-    uint32_t max_groups;
+    uint32_t max_groups; // of one dimension: fold_groups
     uint32_t group;        // lanes of a row kernel's workgroup: the subgroup on software devices, 128 on GPUs
     bool software;
     // A careful guess of the device's speed, to cut lists and dispatches by time (watchdogs); never changes a sum.
@@ -32,6 +32,12 @@ struct limits {
 #define CUT_SECONDS 0.1
 #define CUT_SECONDS_INTEGRATED 0.016 // a frame: such a device mostly drives a display, which waits for a submission's end
 #define DISPATCH_SECONDS 0.05
+static inline uint64_t divide_up(uint64_t x, uint64_t y)
+{
+    return (x + y - 1) / y;
+}
+// A grid of at least so many workgroups of which no dimension passes the device's limit.
+void fold_groups(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y);
 // From a device, or (info NULL) a plain GPU of today for `plan` on a machine without a device.
 struct limits limits_of(const struct gpu_info *info);
 

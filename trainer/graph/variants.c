@@ -10,18 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fold(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y)
-{
-    uint64_t rows = (groups + limits->max_groups - 1) / limits->max_groups;
-    *y = (uint32_t)rows;
-    *x = (uint32_t)((groups + rows - 1) / rows);
-}
-
-static uint64_t divide_up(uint64_t x, uint64_t y)
-{
-    return (x + y - 1) / y;
-}
-
 // ---- matrix products -------------------------------------------------------------------------------------------
 
 struct candidates {
@@ -77,7 +65,7 @@ static void add_register(struct candidates *c, uint32_t rows, bool deal, const c
     v.constants[v.constant_count++] = (s->k % (4 * steps) != 0) | (s->n % 4 != 0) << 1;
     v.constants[v.constant_count++] = deal;
     snprintf(v.name, sizeof v.name, "register %ux%u%s", rows, 4 * v.group, deal ? " dealt" : "");
-    fold(c->limits, divide_up(s->m, rows) * divide_up(s->n, 4 * v.group), &v.groups_x, &v.groups_y);
+    fold_groups(c->limits, divide_up(s->m, rows) * divide_up(s->n, 4 * v.group), &v.groups_x, &v.groups_y);
     add(c, &v);
 }
 
@@ -111,7 +99,7 @@ static void add_wide(struct candidates *c)
         .why = "software: a CPU's tiles", .constant_count = 5,
         .constants = {WIDE_ROWS, part, wide, lanes > 8 ? 16 : 32, (uint32_t)(block ? block : 1)}};
     snprintf(w.name, sizeof w.name, "wide %ux%u", WIDE_ROWS, wide * lanes);
-    fold(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
+    fold_groups(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
     add(c, &w);
 }
 
@@ -119,7 +107,7 @@ static void add_plain(struct candidates *c)
 {
     struct matmul_variant v = {.name = "plain", .kernel = "matmul_plain", .group = c->limits->group, .split = 1,
         .why = "the reference"};
-    fold(c->limits, divide_up(c->shape->m * divide_up(c->shape->n, 4), v.group), &v.groups_x, &v.groups_y);
+    fold_groups(c->limits, divide_up(c->shape->m * divide_up(c->shape->n, 4), v.group), &v.groups_x, &v.groups_y);
     add(c, &v);
 }
 
@@ -225,7 +213,7 @@ uint32_t attention_variant(const struct limits *limits, struct call *c, enum att
         call_constant(c, wide ? WIDE_BLOCK : attention_block(kind, deal, c->constants[3], few));
         call_constant(c, split);
     }
-    fold(limits, groups, &c->groups_x, &c->groups_y);
+    fold_groups(limits, groups, &c->groups_x, &c->groups_y);
     return group / split;
 }
 
