@@ -122,9 +122,11 @@ static bool cache_write(const char *path, const struct header *header, const voi
     return good;
 }
 
-void cache_close(struct gpu *gpu)
+void gpu_save_cache(struct gpu *gpu)
 {
     size_t bytes = 0;
+    if (!gpu->cache_new) return;
+    gpu->cache_new = false;
     if (gpu->cache_path && vkGetPipelineCacheData(gpu->device, gpu->cache, &bytes, NULL) == VK_SUCCESS && bytes > 0) {
         void *data = gpu_room(NULL, bytes);
         if (vkGetPipelineCacheData(gpu->device, gpu->cache, &bytes, data) == VK_SUCCESS) {
@@ -132,9 +134,15 @@ void cache_close(struct gpu *gpu)
             memcpy(header.magic, magic, sizeof magic);
             if (header.hash != gpu->cache_content && !cache_write(gpu->cache_path, &header, data))
                 gpu_say("the pipeline cache %s cannot be written: %s", gpu->cache_path, strerror(errno));
+            gpu->cache_content = header.hash;
         }
         free(data);
     }
+}
+
+void cache_close(struct gpu *gpu)
+{
+    gpu_save_cache(gpu);
     free(gpu->cache_folder);
     free(gpu->cache_path);
     vkDestroyPipelineCache(gpu->device, gpu->cache, NULL);

@@ -73,7 +73,7 @@ void gpu_fail(const struct gpu *gpu, const char *call, VkResult result)
     gpu_say("the driver failed: %.*s returned %s (%d)", (int)strcspn(call, "("), call, result_name(result), result);
     gpu_say("device: %s, %s", gpu->info.name, gpu->info.driver);
     if (gpu->last_kernel) gpu_say("last kernel made or recorded: %s", gpu->last_kernel);
-    if (gpu->last) list_print_kernels(gpu->last);
+    list_print_kernels(gpu);
     if (result == VK_ERROR_DEVICE_LOST)
         gpu_say(
             "a lost device is often a watchdog's doing: other work on the device, or a dispatch that takes too long");
@@ -282,6 +282,9 @@ static void device_make(struct gpu *gpu, struct offer *o)
         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO, .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
     VkSemaphoreCreateInfo semaphore = {.sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &timeline};
     VK(gpu, vkCreateSemaphore(gpu->device, &semaphore, NULL, &gpu->timeline));
+    bool core = gpu->info.api_version >= VK_API_VERSION_1_2; // an older driver need not know these names
+    gpu->wait_semaphores = core ? vkWaitSemaphores : vkWaitSemaphoresKHR;
+    gpu->semaphore_value = core ? vkGetSemaphoreCounterValue : vkGetSemaphoreCounterValueKHR;
 }
 
 struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t error_bytes)

@@ -7,8 +7,8 @@
 // again and again, wait for tickets. What changes between submissions lies in memory, never in a list.
 //
 // Errors: what a user can cause (no such device, too little memory asked about politely) comes back as a sentence.
-// A failing driver call is final: the runtime prints the call, its result, the last kernel recorded or submitted and
-// the device, and exits with status 3. Misuse is an assert.
+// A failing driver call is final: the runtime prints the call, its result, the last kernel recorded, the kernels of the
+// first submission that is not done and the device, and exits with status 3. Misuse is an assert.
 #ifndef PUMICE_GPU_H
 #define PUMICE_GPU_H
 
@@ -47,8 +47,7 @@ struct gpu_info {
     uint32_t alignment;        // of binding offsets; at least 256 is always used
     double timestamp_seconds;  // of one tick; 0: no timestamps
     bool unified;              // device memory is host-visible: uploads are plain copies
-    bool drives_display_limit; // watchdogs apply: integrated or discrete hardware
-    bool float16, storage16, subgroup_arithmetic, subgroup_control, statistics;
+    bool float16, storage16, subgroup_control, statistics;
     bool addresses; // kernels may read and write through addresses (offered on software devices only: see gpu_list_dispatch)
     uint32_t matrix_count;
     struct gpu_matrix matrices[GPU_MAX_MATRICES];
@@ -76,6 +75,9 @@ struct gpu_options {
 struct gpu;
 // NULL when there is no such device; `error` then lists those there are.
 struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t error_bytes);
+// Writes the pipeline cache if pipelines were made since it was read or written and its content is new. gpu_close does so too;
+// to be called once all are made, for a program may end without closing anything.
+void gpu_save_cache(struct gpu *gpu);
 void gpu_close(struct gpu *gpu); // saves the pipeline cache; frees what is left, all lists and kernels must be freed
 const struct gpu_info *gpu_info(const struct gpu *gpu);
 // Of device, driver and the kernels of this build: what was found out under another key may not hold.
@@ -180,9 +182,13 @@ int gpu_list_times(struct gpu *gpu, const struct gpu_list *list, double *seconds
 int gpu_list_cuts(const struct gpu_list *list); // submissions one gpu_submit makes
 
 // Submits all of a list, after everything submitted before (memory effects included). A list that is still pending must
-// not be submitted again: record two and alternate. Returns a ticket; tickets grow.
+// not be submitted again: record two and alternate. Returns a ticket; tickets grow. Returns when no more than the list's last
+// few cuts wait for the device or are being worked on: a queue is kept short.
 uint64_t gpu_submit(struct gpu *gpu, struct gpu_list *list);
 bool gpu_done(struct gpu *gpu, uint64_t ticket);
 void gpu_wait(struct gpu *gpu, uint64_t ticket);
+// Waits for all submitted work and asks the driver whether the device is still there: Vulkan lets a wait for lost work
+// succeed. To be called before what was computed is published. Ends the program as any failing call does.
+void gpu_check(struct gpu *gpu);
 
 #endif

@@ -30,7 +30,6 @@ enum {
     CAPABILITY_FLOAT16 = 9,
     CAPABILITY_INT64 = 11,
     CAPABILITY_INT16 = 22,
-    CAPABILITY_SUBGROUP_ARITHMETIC = 63,
     CAPABILITY_STORAGE_16 = 4433,
     CAPABILITY_BFLOAT16 = 5116,
     CAPABILITY_MEMORY_MODEL = 5345,
@@ -90,8 +89,6 @@ static bool offered(const struct gpu *gpu, uint32_t capability)
         return gpu->info.addresses;
     case CAPABILITY_INT16:
         return gpu->integer16;
-    case CAPABILITY_SUBGROUP_ARITHMETIC:
-        return gpu->info.subgroup_arithmetic;
     case CAPABILITY_STORAGE_16:
         return gpu->info.storage16;
     case CAPABILITY_BFLOAT16:
@@ -229,6 +226,7 @@ struct gpu_kernel *gpu_kernel_make(
         .layout = kernel->layout,
     };
     VK(gpu, vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline));
+    gpu->cache_new = true;
     vkDestroyShaderModule(gpu->device, module, NULL);
     return kernel;
 }

@@ -22,6 +22,7 @@ struct gpu_list {
     uint64_t ticket; // of the submission made last; 0: none
     VkCommandPool pool;
     VkCommandBuffer *buffers; // (cuts)
+    uint32_t *firsts;         // (cuts) of their dispatches
     uint32_t cuts;
     const struct gpu_kernel *bound;
     VkDescriptorPool *set_pools; // (set_pool_count)
@@ -41,6 +42,8 @@ static void buffer_begin(struct gpu_list *list)
 {
     struct gpu *gpu = list->gpu;
     list->buffers = gpu_room(list->buffers, (list->cuts + 1) * sizeof *list->buffers);
+    list->firsts = gpu_room(list->firsts, (list->cuts + 1) * sizeof *list->firsts);
+    list->firsts[list->cuts] = list->dispatches;
     VkCommandBufferAllocateInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
         .commandPool = list->pool,
         .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
@@ -234,13 +237,15 @@ void gpu_list_free(struct gpu *gpu, struct gpu_list *list)
 {
     if (!list) return;
     assert(gpu_done(gpu, list->ticket));
-    if (gpu->last == list) gpu->last = NULL;
+    for (int i = 0; i < QUEUED_CUTS; i++)
+        if (gpu->queued[i].list == list) gpu->queued[i].list = NULL;
     for (uint32_t i = 0; i < list->set_pool_count; i++) vkDestroyDescriptorPool(gpu->device, list->set_pools[i], NULL);
     for (uint32_t i = 0; i < list->query_pool_count; i++) vkDestroyQueryPool(gpu->device, list->query_pools[i], NULL);
     vkDestroyCommandPool(gpu->device, list->pool, NULL);
     free(list->set_pools);
     free(list->query_pools);
     free(list->buffers);
+    free(list->firsts);
     free(list->names);
     free(list);
     gpu->lists--;
@@ -266,40 +271,78 @@ int gpu_list_cuts(const struct gpu_list *list)
     return (int)list->cuts;
 }
 
-void list_print_kernels(const struct gpu_list *list)
+// How far the timeline is known to have come. A lost device may say anything, more than was submitted for one.
+static uint64_t last_done(const struct gpu *gpu)
 {
-    uint32_t first = list->dispatches > 8 ? list->dispatches - 8 : 0;
-    for (uint32_t i = first; i < list->dispatches; i++) gpu_say("  submitted, dispatch %u: %s", i, list->names[i]);
+    uint64_t value = 0;
+    if (!gpu->timeline || gpu->semaphore_value(gpu->device, gpu->timeline, &value) != VK_SUCCESS) return gpu->completed;
+    return value > gpu->completed && value < gpu->submitted ? value : gpu->completed;
+}
+
+void list_print_kernels(const struct gpu *gpu)
+{
+    uint64_t done = last_done(gpu);
+    bool all = done == gpu->submitted;
+    const struct queued *q = &gpu->queued[(all ? done : done + 1) % QUEUED_CUTS];
+    if (!q->list) return;
+    const struct gpu_list *list = q->list;
+    uint32_t first = list->firsts[q->cut], end = q->cut + 1 < list->cuts ? list->firsts[q->cut + 1] : list->dispatches;
+    gpu_say("%s (%u of %u of a list, %u kernels):", all ? "the last submission" : "the first submission that is not known to be done",
+        q->cut + 1, list->cuts, end - first);
+    for (uint32_t i = first; i < end; i++) {
+        uint32_t times = 0;
+        bool before = false;
+        for (uint32_t k = first; k < end; k++)
+            if (strcmp(list->names[k], list->names[i]) == 0) times++, before |= k < i;
+        if (!before) gpu_say("  %s (%u)", list->names[i], times);
+    }
+}
+
+// The next value of the timeline is reached when `buffers` are done. Waits until the queue has room.
+static void submit(struct gpu *gpu, const VkCommandBuffer *buffers, uint32_t count, struct queued queued)
+{
+    uint64_t value = gpu->submitted + 1;
+    if (value > QUEUED_CUTS) gpu_wait(gpu, value - QUEUED_CUTS);
+    gpu->queued[value % QUEUED_CUTS] = queued;
+    gpu->submitted = value;
+    VkTimelineSemaphoreSubmitInfo signal = {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
+        .signalSemaphoreValueCount = 1,
+        .pSignalSemaphoreValues = &value};
+    VkSubmitInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
+        .pNext = &signal,
+        .commandBufferCount = count,
+        .pCommandBuffers = buffers,
+        .signalSemaphoreCount = 1,
+        .pSignalSemaphores = &gpu->timeline,
+    };
+    VK(gpu, vkQueueSubmit(gpu->queue, 1, &info, VK_NULL_HANDLE));
 }
 
 uint64_t gpu_submit(struct gpu *gpu, struct gpu_list *list)
 {
     assert(!list->recording && gpu_done(gpu, list->ticket));
-    gpu->last = list;
-    list->ticket = ++gpu->submitted;
-    VkTimelineSemaphoreSubmitInfo ticket = {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
-        .signalSemaphoreValueCount = 1,
-        .pSignalSemaphoreValues = &list->ticket};
-    for (uint32_t i = 0; i < list->cuts; i++) {
-        bool last = i + 1 == list->cuts;
-        VkSubmitInfo info = {
-            .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-            .pNext = last ? &ticket : NULL,
-            .commandBufferCount = 1,
-            .pCommandBuffers = &list->buffers[i],
-            .signalSemaphoreCount = last,
-            .pSignalSemaphores = &gpu->timeline,
-        };
-        VK(gpu, vkQueueSubmit(gpu->queue, 1, &info, VK_NULL_HANDLE));
-    }
-    return list->ticket;
+    for (uint32_t i = 0; i < list->cuts; i++) submit(gpu, &list->buffers[i], 1, (struct queued){list, i});
+    return list->ticket = gpu->submitted;
+}
+
+void gpu_check(struct gpu *gpu)
+{
+    submit(gpu, NULL, 0, (struct queued){NULL, 0});
+    gpu_wait(gpu, gpu->submitted);
+    VK(gpu, vkDeviceWaitIdle(gpu->device));
 }
 
 bool gpu_done(struct gpu *gpu, uint64_t ticket)
 {
     assert(ticket <= gpu->submitted);
-    if (ticket > gpu->completed) VK(gpu, vkGetSemaphoreCounterValue(gpu->device, gpu->timeline, &gpu->completed));
-    return ticket <= gpu->completed;
+    if (ticket <= gpu->completed) return true;
+    uint64_t value;
+    VkResult result = gpu->semaphore_value(gpu->device, gpu->timeline, &value);
+    if (result == VK_SUCCESS && value > gpu->submitted) result = VK_ERROR_DEVICE_LOST; // how some drivers put it
+    if (result != VK_SUCCESS) gpu_fail(gpu, "vkGetSemaphoreCounterValue", result);
+    gpu->completed = value;
+    return ticket <= value;
 }
 
 void gpu_wait(struct gpu *gpu, uint64_t ticket)
@@ -310,6 +353,7 @@ void gpu_wait(struct gpu *gpu, uint64_t ticket)
         .semaphoreCount = 1,
         .pSemaphores = &gpu->timeline,
         .pValues = &ticket};
-    VK(gpu, vkWaitSemaphores(gpu->device, &info, UINT64_MAX));
+    VkResult result = gpu->wait_semaphores(gpu->device, &info, UINT64_MAX);
+    if (result != VK_SUCCESS) gpu_fail(gpu, "vkWaitSemaphores", result);
     gpu->completed = ticket;
 }

@@ -262,12 +262,10 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     info->max_groups = (uint32_t)gpu_least(limits->maxComputeWorkGroupCount[0], limits->maxComputeWorkGroupCount[1]);
     o->max_groups_z = limits->maxComputeWorkGroupCount[2];
     info->alignment = (uint32_t)limits->minStorageBufferOffsetAlignment;
-    info->drives_display_limit = info->type == GPU_INTEGRATED || info->type == GPU_DISCRETE;
 
     bool in_compute = subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT;
-    const VkSubgroupFeatureFlags arithmetic = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    const VkSubgroupFeatureFlags ballot = VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_BALLOT_BIT; // broadcasts are of it
     info->subgroup_size = info->subgroup_min = info->subgroup_max = subgroup.subgroupSize;
-    info->subgroup_arithmetic = in_compute && (subgroup.supportedOperations & arithmetic) == arithmetic;
     info->subgroup_control = o->subgroup.subgroupSizeControl && o->subgroup.computeFullSubgroups &&
                              control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT;
     if (info->subgroup_control) {
@@ -277,13 +275,16 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     info->float16 = o->float16.shaderFloat16;
     info->storage16 = o->storage16.storageBuffer16BitAccess;
     info->statistics = o->statistics.pipelineExecutableInfo;
-    has_matrices = has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT;
+    has_matrices = has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT &&
+                   subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT; // attention on them shuffles
     quirks_apply(info, &has_matrices, driver.driverID);
     o->matrix.matrix = has_matrices;
     if (has_matrices) offer_matrices(o, instance->handle);
 
     if (!offer_queue(o)) snprintf(o->missing, sizeof o->missing, "a compute queue");
     info->timestamp_seconds = o->timestamp_mask ? (double)limits->timestampPeriod * 1e-9 : 0;
+    if (!in_compute || (subgroup.supportedOperations & ballot) != ballot)
+        snprintf(o->missing, sizeof o->missing, "subgroup ballots");
     if (!o->timeline.timelineSemaphore) snprintf(o->missing, sizeof o->missing, "timeline semaphores");
     if (limits->maxPerStageDescriptorStorageBuffers < GPU_MAX_BINDINGS)
         snprintf(o->missing, sizeof o->missing, "%d storage buffers for a shader", GPU_MAX_BINDINGS);

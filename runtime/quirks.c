@@ -7,18 +7,13 @@
 struct quirk {
     VkDriverId driver;
     bool (*applies)(const struct gpu_info *info); // NULL: to every device and version of that driver
-    enum { NOTHING, MATRICES, SUBGROUP_ARITHMETIC, ADDRESSES } off;
+    enum { NOTHING, MATRICES, ADDRESSES } off;
     const char *sentence;
 };
 
 static bool integrated(const struct gpu_info *info)
 {
     return info->type == GPU_INTEGRATED;
-}
-
-static bool made_by_amd(const struct gpu_info *info)
-{
-    return info->vendor_id == 0x1002;
 }
 
 static bool not_8_wide(const struct gpu_info *info)
@@ -57,9 +52,6 @@ static const struct quirk quirks[] = {
     // version is known.
     {VK_DRIVER_ID_INTEL_PROPRIETARY_WINDOWS, NULL, MATRICES,
         "Intel's driver for Windows loses the device when matrix units are used: they are not used"},
-    // ggml-org/llama.cpp issue 15846 and pull request 15886: wrong sums on Radeon RX 5700 XT and 5500 XT.
-    {VK_DRIVER_ID_MOLTENVK, made_by_amd, SUBGROUP_ARITHMETIC,
-        "MoltenVK computes wrong subgroup sums on AMD devices: subgroup arithmetic is not used"},
 };
 
 void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
@@ -69,9 +61,7 @@ void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
         const struct quirk *q = &quirks[i];
         if (q->driver != driver || (q->applies && !q->applies(info))) continue;
         if (q->off != NOTHING) {
-            bool *feature = q->off == MATRICES    ? matrices
-                            : q->off == ADDRESSES ? &info->addresses
-                                                  : &info->subgroup_arithmetic;
+            bool *feature = q->off == MATRICES ? matrices : &info->addresses;
             if (!*feature) continue;
             *feature = false;
         }

@@ -22,6 +22,9 @@
 // Binding offsets are multiples of this on every device: the largest value that Vulkan allows a device to ask for.
 #define BINDING_ALIGNMENT 256
 #define MAX_PUSH 128
+// Submissions that a queue holds at once: some drivers' watchdogs count what waits, too (i915: 20 s), and what is not done
+// when the device is lost should be little. Enough that the device never waits for the host, for a submission takes up to 0.1 s.
+#define QUEUED_CUTS 3
 
 struct gpu {
     struct gpu_info info;
@@ -41,7 +44,13 @@ struct gpu {
     bool host_import;      // memory may be the process's own (VK_EXT_external_memory_host)
 
     VkSemaphore timeline;
-    uint64_t submitted, completed; // tickets: the last given out, the last known to be done
+    PFN_vkWaitSemaphores wait_semaphores; // Vulkan 1.2's, or before it the extension's
+    PFN_vkGetSemaphoreCounterValue semaphore_value;
+    uint64_t submitted, completed; // values of the timeline: of the last submission, of the last that is known to be done
+    struct queued {
+        const struct gpu_list *list; // NULL: none, or freed
+        uint32_t cut;
+    } queued[QUEUED_CUTS]; // what submission n was, at n % QUEUED_CUTS
 
     struct gpu_memory *memories; // all of them, linked
     uint64_t allocated;          // bytes of GPU_DEVICE memory
@@ -52,12 +61,12 @@ struct gpu {
     VkPipelineCache cache;
     char *cache_folder, *cache_path; // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
+    bool cache_new;         // pipelines were made since
     bool want_statistics, want_code;
     struct gpu_kernel *kernels; // alive, linked
     int lists;                  // alive
 
-    const char *last_kernel;     // recorded or made last
-    const struct gpu_list *last; // submitted last, while it lives
+    const char *last_kernel; // recorded or made last
 };
 
 struct gpu_memory {
@@ -168,7 +177,7 @@ void cache_close(struct gpu *gpu);                    // written if anything is 
 
 // ---- list.c ---------------------------------------------------------------------------------------------------
 
-// Prints the names of the kernels in the list submitted last.
-void list_print_kernels(const struct gpu_list *list);
+// Prints which kernels the first submission has that is not known to be done, or else the last one.
+void list_print_kernels(const struct gpu *gpu);
 
 #endif

@@ -172,6 +172,8 @@ struct rope_args {
 // bindings 7 conversation, 8 positions there, 5 and 6 in attention_forward: bound always. Constants: 2 HEAD_DIM,
 // 3 DROPOUT, 4 DEAL, 5 BLOCK, 6 SPLIT (attention.glsl), for attention_cache too. attention_*_wide: the same. Groups: ceil(T / (GROUP / SPLIT)) for
 // each head, for each key head in attention_dkv; attention_cache one a row and head; attention_delta lanes of (row, head).
+// forward, dq and dkv, of all forms, work on the rows first_row .. first_row + own_rows - 1 alone (queries; in dkv keys), which
+// are the T of their numbers of groups: first_row is a multiple of a workgroup's rows, and own_rows where rows follow.
 // attention_{forward,dq,dkv}_coopmat_{fp16,bf16}: matrix units; constants from 4 on: M, N, K, WAVES_M, WAVES_N, BLOCK, HOLD,
 // PHASED (attention_coopmat.glsl); groups ceil(T / (M WAVES_M)) for each head or key head.
 struct attention_args {
@@ -179,6 +181,7 @@ struct attention_args {
     uint ld_qkv, offset_q, offset_k, offset_v, ld_out, ld_lse;
     uint window, layer;
     float scale;
+    uint first_row, own_rows;
 };
 // attention_cache: generation. Row t belongs to sequence slots[t] at position positions[t]; its keys are rows
 // 0 .. positions[t] of that slot's cache. cache_k, cache_v: [slots * capacity, kv_heads D].

@@ -72,8 +72,8 @@ void gather_k_all(uint i, vec4 q[BLOCK])
 
 void main()
 {
-    uint blocks = (args.rows + LINES - 1) / LINES, g = GROUP_INDEX / blocks;
-    uint row = row_block(GROUP_INDEX % blocks, blocks) * LINES;
+    uint blocks = (args.own_rows + LINES - 1) / LINES, g = GROUP_INDEX / blocks;
+    uint row = args.first_row + row_block(GROUP_INDEX % blocks, blocks) * LINES;
     uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
     if (g >= args.kv_heads || row >= rows) return;
     uint s = min(row + LINE, rows - 1), last = min(row + LINES, rows) - 1, heads = args.heads / args.kv_heads;

@@ -54,9 +54,9 @@ uint kept_queries(uint t, uint last, int s, uint h)
 
 void main()
 {
-    uint g = GROUP_INDEX % args.kv_heads, row = GROUP_INDEX / args.kv_heads * ROWS; // those that most see come first
-    uint rows = live_rows(LIVE_TOKENS, args.rows, 0), heads = args.heads / args.kv_heads;
-    if (row >= rows) return;
+    uint g = GROUP_INDEX % args.kv_heads, own = GROUP_INDEX / args.kv_heads * ROWS; // those that most see come first
+    uint rows = live_rows(LIVE_TOKENS, args.rows, 0), heads = args.heads / args.kv_heads, row = args.first_row + own;
+    if (own >= args.own_rows || row >= rows) return;
     uint last = min(row + ROWS, rows) - 1, mine = FRAGMENTS_AT + 2 * gl_SubgroupID * M * C_STRIDE;
     uint end = args.window > 0 ? min(ends[last], last + args.window) : ends[last];
 

@@ -40,8 +40,9 @@ shared float row_lse[ROWS], row_delta[ROWS];
 
 void main()
 {
-    uint h = GROUP_INDEX % args.heads, blocks = (args.rows + ROWS - 1) / ROWS;
-    uint row = (blocks - 1 - min(GROUP_INDEX / args.heads, blocks - 1)) * ROWS; // those that see the most come first
+    uint h = GROUP_INDEX % args.heads, blocks = (args.own_rows + ROWS - 1) / ROWS;
+    // Those that see the most come first.
+    uint row = args.first_row + (blocks - 1 - min(GROUP_INDEX / args.heads, blocks - 1)) * ROWS;
     uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
     if (GROUP_INDEX / args.heads >= blocks || row >= rows) return;
     uint kv = h / (args.heads / args.kv_heads) * HEAD_DIM, last = min(row + ROWS, rows) - 1;

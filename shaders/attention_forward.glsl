@@ -27,8 +27,8 @@ layout(binding = 6, std430) readonly buffer Positions {
 
 void main()
 {
-    uint blocks = (args.rows + LINES - 1) / LINES, h = GROUP_INDEX / blocks;
-    uint row = row_block(GROUP_INDEX % blocks, blocks) * LINES;
+    uint blocks = (args.own_rows + LINES - 1) / LINES, h = GROUP_INDEX / blocks;
+    uint row = args.first_row + row_block(GROUP_INDEX % blocks, blocks) * LINES;
     uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
     if (h >= args.heads || row >= rows) return;
     uint kv = h / (args.heads / args.kv_heads) * HEAD_DIM, t = min(row + LINE, rows - 1);

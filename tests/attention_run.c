@@ -54,7 +54,7 @@ void attention_state_make(struct attention_state *x, const struct attention_case
             x->last[t] = t;
             x->first[t] = s->window && (uint32_t)i + 1 > s->window ? t + 1 - s->window : x->starts[t];
         }
-    x->T = x->rows + s->spare;
+    x->own = x->T = x->rows + s->spare;
     uint32_t D = s->head_dim, rows = x->rows;
     x->q = dense(s, (size_t)rows * s->heads * D, 3, s->store & 1, &random);
     x->k = dense(s, (size_t)rows * s->kv_heads * D, 2, s->store & 1, &random);
@@ -89,7 +89,9 @@ static struct attention_args arguments(const struct attention_state *x)
         .offset_k = 3 * GAP + kv + q,
         .window = x->s.window,
         .layer = LAYER,
-        .scale = x->s.scale};
+        .scale = x->s.scale,
+        .first_row = x->first_own,
+        .own_rows = x->own};
 }
 
 static uint32_t qkv_columns(const struct attention_state *x)
@@ -104,10 +106,16 @@ static void put(const struct attention_state *x, struct field *f, uint32_t offse
         for (uint32_t c = 0; c < columns && !x->poisoned[t]; c++) field_set(f, t, offset + c, from[t * columns + c]);
 }
 
+// One past the last live row that is the kernel's own.
+static uint32_t own_end(const struct attention_state *x)
+{
+    return x->first_own + x->own < x->rows ? x->first_own + x->own : x->rows;
+}
+
 static void want(const struct attention_state *x, struct field *f, uint32_t offset, const double *result,
     const double *bound, uint32_t columns)
 {
-    for (uint32_t t = 0; t < x->rows; t++)
+    for (uint32_t t = x->first_own; t < own_end(x); t++)
         for (uint32_t c = 0; c < columns; c++)
             field_want(f, t, offset + c, result[t * columns + c], x->poisoned[t] ? NON_FINITE : bound[t * columns + c]);
 }
@@ -163,7 +171,7 @@ static void finish(struct run *r, const struct attention_state *x, const struct 
 // Runs with one group more than the work has.
 static int execute(struct run *r, const struct attention_state *x, const struct attention_form *form, uint32_t heads)
 {
-    return run_execute(r, (x->T + form->rows - 1) / form->rows * heads + 1);
+    return run_execute(r, (x->own + form->rows - 1) / form->rows * heads + 1);
 }
 
 // Does query t see the row of values that fp16 cannot hold?
@@ -199,10 +207,10 @@ int attention_execute_forward(struct attention_state *x, const struct attention_
     put(x, qkv, args.offset_k, x->k, G * D);
     put(x, qkv, args.offset_v, x->v, G * D);
     want(x, out, 0, x->out, out_bound, H * D);
-    for (uint32_t t = 0; t < x->rows; t++)
+    for (uint32_t t = x->first_own; t < own_end(x); t++)
         for (uint32_t c = 0; c < H * D && lost(x, t); c++) field_want(out, t, c, NAN, NON_FINITE);
     for (uint32_t h = 0; h < H; h++)
-        for (uint32_t t = 0; t < x->rows; t++)
+        for (uint32_t t = x->first_own; t < own_end(x); t++)
             field_want(lse, h * x->T + t, 0, x->lse[h * x->rows + t],
                 x->poisoned[t] || lost(x, t) ? NON_FINITE : lse_bound[h * x->rows + t]);
     int wrong = execute(&r, x, form, H);

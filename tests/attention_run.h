@@ -34,6 +34,7 @@ struct attention_form {
 struct attention_state {
     struct attention_case s;
     uint32_t rows, T; // live, budget
+    uint32_t first_own, own; // rows that forward, dq and dkv work on: all (attention_own_all) at first
     uint32_t starts[MOST_ROWS], ends[MOST_ROWS], positions[MOST_ROWS], conversation[MOST_ROWS], first[MOST_ROWS],
         last[MOST_ROWS];
     bool poisoned[MOST_ROWS];
@@ -50,6 +51,20 @@ int attention_execute_forward(struct attention_state *x, const struct attention_
 int attention_execute_delta(struct attention_state *x);
 int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys);
 void attention_store_out(struct attention_state *x); // out as it is stored, for tests that leave out the forward pass
+
+// A part of the rows for forward, dq and dkv: the form's second workgroup's of each head, where more rows follow; else false.
+static inline bool attention_own_part(struct attention_state *x, const struct attention_form *form)
+{
+    if (2 * form->rows >= x->rows) return false;
+    x->first_own = x->own = form->rows;
+    return true;
+}
+
+static inline void attention_own_all(struct attention_state *x)
+{
+    x->first_own = 0;
+    x->own = x->T;
+}
 
 static inline void attention_run_forward(struct attention_state *x, const struct attention_form *form)
 {
@@ -69,6 +84,8 @@ static inline void attention_run_backward(struct attention_state *x, const struc
 // Wrong numbers that every form of the forward pass, of dQ and of dK and dV must notice, with case and groups to suit.
 #define ATTENTION_MUTATIONS(test)                                                                                      \
     {test, #test " rows", IN_ARGS, WORD(attention_args, rows), ADD, -3},                                               \
+        {test, #test " first row", IN_ARGS, WORD(attention_args, first_row), ADD, 8},                                  \
+        {test, #test " own rows", IN_ARGS, WORD(attention_args, own_rows), SET, 1},                                    \
         {test, #test " key heads", IN_ARGS, WORD(attention_args, kv_heads), SET, 4},                                   \
         {test, #test " ld_qkv", IN_ARGS, WORD(attention_args, ld_qkv), ADD, 8},                                        \
         {test, #test " ld_out", IN_ARGS, WORD(attention_args, ld_out), ADD, 8},                                        \

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -208,10 +209,31 @@ int folder_sync(const char *path, struct error *e)
     return status;
 }
 
+// An empty file that is this process's alone until it is closed or renamed: another that writes the same file, a cache's say,
+// waits, and then finds the name gone or taken anew. A name of each process's own would stay where one was killed.
+static int temporary_open(const char *path)
+{
+    for (;;) {
+        struct stat mine, there;
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) return -1;
+        int lock;
+        do lock = flock(fd, LOCK_EX);
+        while (lock != 0 && errno == EINTR);
+        bool locks = lock == 0; // not on every file system
+        bool same = fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+        if ((same || !locks) && ftruncate(fd, 0) == 0) return fd;
+        int why = errno;
+        close(fd);
+        errno = why;
+        if (same || !locks) return -1;
+    }
+}
+
 int file_write_atomic(const char *path, const void *data, size_t bytes, struct error *e)
 {
     char *temporary = mem_format("%s.tmp", path), *folder = path_folder(path);
-    int status = 0, fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int status = 0, fd = temporary_open(temporary);
     if (fd < 0) {
         status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
     } else {
@@ -222,12 +244,11 @@ int file_write_atomic(const char *path, const void *data, size_t bytes, struct e
             else done += (size_t)n;
         }
         if (status == 0 && fsync(fd) != 0) status = error_set(e, "%s: fsync failed (%s)", temporary, strerror(errno));
-        if (close(fd) != 0 && status == 0)
-            status = error_set(e, "%s: cannot be written (%s)", temporary, strerror(errno));
         if (status == 0 && rename(temporary, path) != 0)
             status = error_set(e, "%s: cannot be renamed to %s (%s)", temporary, path, strerror(errno));
+        if (status != 0) unlink(temporary);
+        close(fd); // now that the name is free; what it could say, fsync has said
         if (status == 0) status = folder_sync(folder, e);
-        else unlink(temporary);
     }
     free(temporary);
     free(folder);

@@ -2,6 +2,7 @@
 #include "base.h"
 #include "test.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void names(void)
@@ -51,6 +52,34 @@ static void files(void)
     free(deep), free(path);
 }
 
+// Two processes that write one file again and again: none fails, and what is there is one of theirs, whole.
+static void two_writers(void)
+{
+    enum { TIMES = 100, BYTES = 20000 };
+    static char data[BYTES];
+    char folder[] = "/tmp/pumice-test-XXXXXX";
+    CHECK(mkdtemp(folder) != NULL);
+    struct error e = {0};
+    char *path = path_join(folder, "f");
+    pid_t child = fork();
+    memset(data, child ? 'a' : 'b', sizeof data);
+    int failed = 0;
+    for (int i = 0; i < TIMES; i++) failed += file_write_atomic(path, data, child ? BYTES : BYTES / 2, &e) != 0;
+    if (child == 0) _exit(failed != 0);
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK_SAY(failed == 0, "%d of %d: %s", failed, TIMES, e.text);
+    struct file_map f;
+    CHECK(file_map(&f, path, &e) == 0);
+    char first = f.bytes ? *(const char *)f.data : 0;
+    CHECK(f.bytes == (first == 'a' ? BYTES : BYTES / 2));
+    for (size_t i = 0; i < f.bytes; i++) failed += ((const char *)f.data)[i] != first;
+    CHECK(failed == 0);
+    file_unmap(&f);
+    CHECK(folder_remove(folder, &e) == 0);
+    free(path);
+}
+
 static void hashes(void)
 {
     // Published test vectors of FNV-1a 64.
@@ -64,6 +93,7 @@ int main(void)
     names();
     paths();
     files();
+    two_writers();
     hashes();
     return test_end();
 }

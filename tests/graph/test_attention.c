@@ -14,7 +14,8 @@ struct shape {
     uint32_t deal, block, split; // split where it does not deal
 };
 
-static void run_form(struct attention_state *x, const struct shape *s, bool wide, int kernel)
+// `part`: of some rows alone.
+static void run_form(struct attention_state *x, const struct shape *s, bool wide, int kernel, bool part)
 {
     static const char *const names[2][4] = {{"attention_forward", NULL, "attention_dq", "attention_dkv"},
         {"attention_forward_wide", NULL, "attention_dq_wide", "attention_dkv_wide"}};
@@ -23,19 +24,26 @@ static void run_form(struct attention_state *x, const struct shape *s, bool wide
         .constant_count = 3,
         .group = run_group,
         .rows = run_group / s->split};
+    if (kernel == 1) {
+        attention_run_delta(x);
+        return;
+    }
+    if (part && !attention_own_part(x, &form)) return;
     if (kernel == 0)
         attention_run_forward(x, &form);
-    else if (kernel == 1)
-        attention_run_delta(x);
     else
         attention_run_backward(x, &form, kernel == 3);
+    attention_own_all(x);
 }
 
 static void run_kernels(const struct shape *s, bool wide)
 {
     struct attention_state x;
     attention_state_make(&x, &s->c);
-    for (int kernel = 0; kernel < 4; kernel++) run_form(&x, s, wide, kernel);
+    for (int kernel = 0; kernel < 4; kernel++) {
+        if (kernel != 1) run_form(&x, s, wide, kernel, true);
+        run_form(&x, s, wide, kernel, false);
+    }
     attention_state_free(&x);
 }
 
@@ -201,7 +209,7 @@ static void run_one(int kernel)
     reference_attention(x.out, x.lse, NULL, NULL, &x.a);
     reference_attention_delta(x.delta, NULL, x.out, x.dout, (int)x.rows, 4, 16);
     run_mutation = mutation;
-    run_form(&x, &s, false, kernel);
+    run_form(&x, &s, false, kernel, false);
     attention_state_free(&x);
 }
 

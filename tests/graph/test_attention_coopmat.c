@@ -44,6 +44,8 @@ static void run_tile(struct attention_state *x, const struct tile *t, int kernel
         .group = lanes * t->waves_m * t->waves_n,
         .subgroup = gpu_info(run_gpu())->subgroup_control ? lanes : 0,
         .rows = unit.m * t->waves_m};
+    if (kernel != 1 && !run_mutation && attention_own_part(x, &form)) run_form(x, &form, kernel);
+    attention_own_all(x);
     run_form(x, &form, kernel);
 }
 

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: MIT
 //
 // The cost of calls by live rows: the sums over a whole training program against formulas counted by hand.
+#include "args.h"
+#include "graph/choices.h"
 #include "graph/cost.h"
 #include "test.h"
 
 // A block of every operator that trains, width C, H heads of D with G key heads, feed-forward F, vocabulary V, T rows.
-enum { T = 96, H = 4, G = 2, D = 8, V = 104 };
-static int C = 40, F = 56; // of such a size no product is cut into parts
+enum { H = 4, G = 2, D = 8, V = 104 };
+static int T = 96, C = 40, F = 56; // of such a size no product is cut into parts
 
 static void make_graph(struct graph *g, enum storage storage)
 {
-    graph_init(g, T, storage);
+    graph_init(g, (uint32_t)T, storage);
     tensor_id table = graph_weight(g, V, C, true, "embed"), norm1 = graph_weight(g, 1, C, false, "norm1");
     tensor_id qkv = graph_weight(g, (H + 2 * G) * D, C, true, "qkv"), o = graph_weight(g, C, H * D, true, "o");
     tensor_id norm2 = graph_weight(g, 1, C, false, "norm2"), gate_up = graph_weight(g, 2 * F, C, true, "gate_up");
     tensor_id down = graph_weight(g, C, F, true, "down"), norm = graph_weight(g, 1, C, false, "norm");
-    g->rope_table = graph_tensor(g, TENSOR_STATE, STORAGE_F32, T, D, "rope_table");
+    g->rope_table = graph_tensor(g, TENSOR_STATE, STORAGE_F32, (uint64_t)T, D, "rope_table");
     tensor_id h = graph_embed(g, table, 1);
     g->layer = 0;
     tensor_id x = graph_rmsnorm(g, h, norm1, 1e-5f, 0);
@@ -51,7 +53,7 @@ static void test_program(enum storage storage)
     program_make(&p, &g, &limits, true, false);
     double e = storage == STORAGE_BF16 ? 2 : 4; // bytes of an activation's or weight's element
     // A full micro-batch that is not the first of its step costs what the calls say.
-    struct live_counts full = {.tokens = T, .targets = T, .pairs = (double)T * T};
+    struct live_counts full = {.tokens = (uint64_t)T, .targets = (uint64_t)T, .pairs = (double)T * T};
     for (int i = 0; i < p.call_count; i++) {
         struct cost c = call_cost(&p, &p.calls[i], &full);
         CHECK_SAY(c.flop == p.calls[i].flop && c.bytes == p.calls[i].bytes, "%s: %g flop, %g bytes; the call says %g, %g",
@@ -126,6 +128,60 @@ static void test_wide(void)
     graph_free(&g);
 }
 
+// Calls of attention's kernels, with the longest one's seconds.
+static int attention_parts(const struct program *p, double *longest)
+{
+    int count = 0;
+    *longest = 0;
+    for (int i = 0; i < p->call_count; i++) {
+        if (strncmp(p->calls[i].kernel, "attention_", 10) != 0 || p->calls[i].flop == 0) continue;
+        double seconds = call_seconds(&p->limits, &p->calls[i]);
+        if (seconds > *longest) *longest = seconds;
+        count++;
+    }
+    return count;
+}
+
+// What was measured of products is their time, whatever the guess; attention is cut by their speed where that is below the
+// guess.
+static void test_measured(double speed, bool slow)
+{
+    T = 2048; // many workgroups' rows
+    struct limits limits = limits_of(NULL);
+    struct choices *met = choices_new(), *measured = choices_new();
+    limits.met = met;
+    limits.dispatch_seconds = 9.0 / 3 * T * T * H * D / limits.flop_per_second; // what all three kernels take in the mean
+    int parts[2];
+    double longest;
+    for (int again = 0; again < 2; again++) {
+        struct graph g;
+        struct program p;
+        make_graph(&g, STORAGE_F32);
+        program_make(&p, &g, &limits, true, false);
+        parts[again] = attention_parts(&p, &longest);
+        CHECK_SAY(longest <= limits.dispatch_seconds, "%g s, at most %g", longest, limits.dispatch_seconds);
+        struct product_shape shape;
+        for (int i = 0; again && i < p.call_count; i++)
+            if (call_product(&p.calls[i], &shape))
+                CHECK_NEAR(call_seconds(&limits, &p.calls[i]), 2.0 * shape.m * shape.n * shape.k / speed);
+        program_free(&p);
+        graph_free(&g);
+        for (int i = 0; i < choices_count(met); i++) {
+            const struct choice *c = choices_at(met, i);
+            choices_set(measured, &c->shape, &c->variant,
+                2.0 * (double)c->shape.m * (double)c->shape.n * (double)c->shape.k / speed);
+        }
+        limits.met = NULL;
+        limits.choices = measured;
+    }
+    CHECK_NEAR(choices_speed(measured), speed);
+    CHECK(choices_speed(met) == 0 && choices_speed(NULL) == 0);
+    CHECK_SAY(slow ? parts[1] > 4 * parts[0] : parts[1] == parts[0], "%d calls, then %d", parts[0], parts[1]);
+    choices_free(met);
+    choices_free(measured);
+    T = 96;
+}
+
 static void test_update(enum storage storage, enum optimizer optimizer)
 {
     struct graph g;
@@ -142,6 +198,7 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     for (int i = 0; i < u.count; i++) {
         struct cost c = update_cost(&u.calls[i]);
         CHECK(c.flop == 0);
+        CHECK(c.bytes > 0 && u.calls[i].call.bytes == c.bytes);
         if (strcmp(u.calls[i].call.kernel, "norm_finish") == 0) partials = c.bytes;
         else bytes += c.bytes;
     }
@@ -150,6 +207,22 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     CHECK_NEAR(bytes, each * (matrices + vectors) + (storage == STORAGE_BF16 ? 2 * matrices : 0));
     CHECK_NEAR(partials, 4.0 * (double)norm_partials(&w));
     CHECK(u.count > 5);
+    update_free(&u);
+    // Where memory is slow: pieces that take no longer than a dispatch may, with the sums of squares that they had.
+    limits.max_range = UINT64_C(1) << 30;
+    limits.bytes_per_second = 30 * 5000 / limits.dispatch_seconds;
+    update_make(&u, &w, &limits, storage, optimizer);
+    uint64_t squared = 0;
+    for (int i = 0; i < u.count; i++) {
+        const struct update_call *c = &u.calls[i];
+        CHECK(call_seconds(&limits, &c->call) <= limits.dispatch_seconds);
+        if (strncmp(c->call.kernel, "sum_squares", 11) != 0) continue;
+        struct sum_squares_args args;
+        memcpy(&args, c->call.args, sizeof args);
+        CHECK(c->first % NORM_BLOCK == 0 && args.first_partial == squared);
+        squared += (c->count + NORM_BLOCK - 1) / NORM_BLOCK;
+    }
+    CHECK(squared == norm_partials(&w));
     update_free(&u);
     weight_layout_free(&w);
     graph_free(&g);
@@ -160,6 +233,8 @@ int main(void)
     test_program(STORAGE_F32);
     test_program(STORAGE_BF16);
     test_wide();
+    test_measured(1e11, true);
+    test_measured(1e15, false);
     test_update(STORAGE_F32, OPTIMIZER_ADAMW);
     test_update(STORAGE_BF16, OPTIMIZER_ADAMW);
     test_update(STORAGE_BF16, OPTIMIZER_SGD);

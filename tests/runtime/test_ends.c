@@ -49,6 +49,98 @@ static void driver_fails(void)
     VK(gpu, result);
 }
 
+// ---- a device that is lost ------------------------------------------------------------------------------------------
+
+static uint64_t reached;  // by the timeline, as the driver says
+static VkResult waited;   // what it says of a wait
+
+static VkResult VKAPI_CALL say_reached(VkDevice device, VkSemaphore semaphore, uint64_t *value)
+{
+    (void)device, (void)semaphore;
+    *value = reached;
+    return VK_SUCCESS;
+}
+
+static VkResult VKAPI_CALL say_waited(VkDevice device, const VkSemaphoreWaitInfo *info, uint64_t timeout)
+{
+    (void)device, (void)info, (void)timeout;
+    return waited;
+}
+
+static VkResult VKAPI_CALL lose_device(VkQueue queue, uint32_t count, const VkSubmitInfo *submits, VkFence fence)
+{
+    (void)queue, (void)count, (void)submits, (void)fence;
+    return VK_ERROR_DEVICE_LOST;
+}
+
+// A list of three submissions, then one of one; the driver comes to its `reached`th and no further.
+static void loses_device(void)
+{
+    open_all(false);
+    const uint64_t before = gpu->submitted;
+    struct gpu_kernel *fill = gpu_kernel_make(gpu, "fill", (uint32_t[]){64, 0, 0}, 3, 0);
+    struct gpu_list *lists[2];
+    for (int i = 0; i < 2; i++) {
+        lists[i] = gpu_list_begin(gpu, false);
+        add(lists[i], kernel, y, x, b, 1);
+        if (i == 1) break;
+        gpu_list_cut(lists[i]);
+        gpu_list_dispatch(lists[i], fill, (struct gpu_range[]){b, x}, 2, (uint32_t[]){4, 0}, 8, 1, 1, 1);
+        gpu_list_dispatch(lists[i], fill, (struct gpu_range[]){b, y}, 2, (uint32_t[]){4, 0}, 8, 1, 1, 1);
+        gpu_list_cut(lists[i]);
+        add(lists[i], kernel, x, y, b, 1);
+    }
+    for (int i = 0; i < 2; i++) gpu_list_end(lists[i]);
+    gpu_submit(gpu, lists[0]);
+    gpu->semaphore_value = say_reached;
+    reached += before;
+    uint64_t ticket = gpu_submit(gpu, lists[1]);
+    gpu->wait_semaphores = say_waited;
+    waited = VK_ERROR_DEVICE_LOST;
+    gpu_wait(gpu, ticket);
+}
+
+// Waits succeed all the same; what comes after them tells.
+static void loses_device_silently(void)
+{
+    open_all(false);
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, y, x, b, 1);
+    gpu_list_end(list);
+    gpu_wait(gpu, gpu_submit(gpu, list));
+    vkQueueSubmit = lose_device;
+    gpu_check(gpu);
+}
+
+// The driver says that more is done than was submitted.
+static void counts_beyond(void)
+{
+    open_all(false);
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, kernel, y, x, b, 1);
+    gpu_list_end(list);
+    uint64_t ticket = gpu_submit(gpu, list);
+    reached = UINT64_MAX;
+    gpu->semaphore_value = say_reached;
+    gpu_done(gpu, ticket);
+}
+
+static void test_lost(void)
+{
+    static char text[8192];
+    void (*const ways[])(void) = {loses_device, loses_device, loses_device_silently, counts_beyond};
+    // The first submission that is not done: of two fills, or after it.
+    static const char *const says[] = {"(2 of 3 of a list, 2 kernels):\n  fill (2)\n", "(3 of 3 of a list, 1 kernels):\n  test_add (1)\n",
+        "vkQueueSubmit", "vkGetSemaphoreCounterValue"};
+    for (int i = 0; i < 4; i++) {
+        reached = (uint64_t)i + 1;
+        int status = run_child(ways[i], text, sizeof text);
+        CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 3 && strstr(text, "VK_ERROR_DEVICE_LOST"), "way %d: status %x: %s",
+            i, (unsigned)status, text);
+        CHECK_SAY(strstr(text, says[i]) != NULL, "way %d: %s", i, text);
+    }
+}
+
 static void too_few_ranges(void)
 {
     struct gpu_list *list = gpu_list_begin(gpu, false);
@@ -142,11 +234,13 @@ int main(void)
         status = run_child(driver_fails, text, sizeof text);
         CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %x: %s", (unsigned)status, text);
         CHECK_SAY(strstr(text, "result returned VK_ERROR_DEVICE_LOST") && strstr(text, "test_add"), "%s", text);
-        CHECK_SAY((strstr(text, "dispatch 0: test_add") == NULL) == freed, "%s", text);
+        CHECK_SAY((strstr(text, "the last submission (1 of 1 of a list, 1 kernels):\n  test_add (1)") == NULL) == freed, "%s", text);
         bool named = false;
         for (int i = 0; i < count; i++) named |= strstr(text, devices[i].name) != NULL;
         CHECK_SAY(named, "%s", text);
     }
+
+    test_lost();
 
     // A child of a process that has opened a device cannot use it, but these end before they come to the driver.
     open_all(false);

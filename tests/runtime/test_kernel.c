@@ -151,11 +151,22 @@ static void open_damaged(void)
     CHECK(!use_cache());
 }
 
+// As a killed program leaves it: never closed.
+static void saved_and_left(void)
+{
+    gpu = open_or_stop(&(struct gpu_options){.cache_folder = deep});
+    make_add(gpu, 7);
+    gpu_save_cache(gpu);
+}
+
 static void test_cache(void)
 {
     snprintf(folder, sizeof folder, "/tmp/pumice-test-XXXXXX");
     CHECK(mkdtemp(folder) != NULL);
     snprintf(deep, sizeof deep, "%s/a/b", folder);
+    char said[4096];
+    CHECK(run_child(saved_and_left, said, sizeof said) == 0);
+    CHECK_SAY(files_in(deep) == 1 && remove(file) == 0, "%s", said);
     CHECK(!use_cache());
     CHECK(files_in(deep) == 1);
     struct stat first, second;

@@ -2,6 +2,7 @@
 //
 // Lists: replay with changing memory, cuts, two alternating lists, timed lists, fills and copies, more dispatches than
 // any pool holds; all under the validation layer.
+#include "runtime/vulkan_private.h"
 #include "runtime_test.h"
 
 enum { COUNT = 10007 };
@@ -61,7 +62,9 @@ static void test_cuts(void)
     }
     gpu_list_end(list);
     CHECK(gpu_list_cuts(list) == 7);
-    gpu_wait(gpu, gpu_submit(gpu, list));
+    uint64_t before = gpu->submitted, ticket = gpu_submit(gpu, list);
+    CHECK(ticket == before + 7 && gpu->completed + QUEUED_CUTS >= ticket); // no more than a few wait
+    gpu_wait(gpu, ticket);
     check_words(y, 0 + 1 + 2 + 3 + 4 + 5 + 6, "cuts");
     gpu_list_free(gpu, list);
 
@@ -74,6 +77,18 @@ static void test_cuts(void)
     CHECK(gpu_list_cuts(list) == 3);
     double seconds[1];
     CHECK(gpu_list_times(gpu, list, seconds, 1) == 0);
+    gpu_list_free(gpu, list);
+}
+
+static void test_check(void)
+{
+    fill_now(x, 3);
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    add(list, add1, x, x, b, 1);
+    gpu_list_end(list);
+    uint64_t ticket = gpu_submit(gpu, list);
+    gpu_check(gpu);
+    CHECK(gpu->completed > ticket && gpu_done(gpu, ticket));
     gpu_list_free(gpu, list);
 }
 
@@ -183,6 +198,7 @@ int main(void)
         b = (struct gpu_range){factor, 0, 4};
         test_replay();
         test_cuts();
+        test_check();
         test_alternating();
         test_fill_and_copy();
         test_many(false);

@@ -126,8 +126,6 @@ const char *attention_units(const struct limits *limits, struct call *c, enum at
     const uint32_t constants[] = {x.m, x.n, x.k, t.waves_m, t.waves_n, t.block, t.hold, t.phased};
     for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) call_constant(c, constants[i]);
     uint64_t rows = x.m * t.waves_m, groups = (T + rows - 1) / rows * (kind == ATTENTION_DKV ? kv_heads : heads);
-    uint64_t y = (groups + limits->max_groups - 1) / limits->max_groups;
-    c->groups_y = (uint32_t)y;
-    c->groups_x = (uint32_t)((groups + y - 1) / y);
+    fold_groups(limits, groups, &c->groups_x, &c->groups_y);
     return NULL;
 }

@@ -64,6 +64,18 @@ const struct choice *choices_find(const struct choices *choices, const struct ma
     return find(choices, shape);
 }
 
+double choices_speed(const struct choices *choices)
+{
+    double flop = 0, seconds = 0;
+    for (int i = 0; choices && i < choices->count; i++) {
+        const struct choice *c = &choices->list[i];
+        if (c->seconds <= 0) continue;
+        flop += 2.0 * (double)c->shape.m * (double)c->shape.n * (double)c->shape.k;
+        seconds += c->seconds;
+    }
+    return seconds > 0 ? flop / seconds : 0;
+}
+
 int choices_count(const struct choices *choices)
 {
     return choices->count;

@@ -23,6 +23,8 @@ void choices_set(struct choices *choices, const struct matmul_shape *shape, cons
 void choices_meet(struct choices *choices, const struct matmul_shape *shape, const struct matmul_variant *variant);
 // What is set for exactly this shape, or NULL. `choices` may be NULL.
 const struct choice *choices_find(const struct choices *choices, const struct matmul_shape *shape);
+// Floating-point operations a second of all products that were timed; 0: none was. `choices` may be NULL.
+double choices_speed(const struct choices *choices);
 int choices_count(const struct choices *choices);
 const struct choice *choices_at(const struct choices *choices, int i);
 

@@ -84,11 +84,6 @@ static const struct row {
     {2, 2, 1, 1, 2, 1, 128, false},
 };
 
-static uint64_t divide_up(uint64_t x, uint64_t y)
-{
-    return (x + y - 1) / y;
-}
-
 static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, uint32_t layout, bool turn, uint32_t group)
 {
     uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
@@ -142,9 +137,7 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
             .split = 1};
         snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
             (unsigned)k, twice ? " by 64" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
-        uint64_t groups = divide_up(s->m, m) * divide_up(s->n, n), y = divide_up(groups, limits->max_groups);
-        v.groups_y = (uint32_t)y;
-        v.groups_x = (uint32_t)divide_up(groups, y);
+        fold_groups(limits, divide_up(s->m, m) * divide_up(s->n, n), &v.groups_x, &v.groups_y);
         assert(count < COOPMAT_VARIANTS);
         int at = count++;
         for (double c = costs[at] = cost(limits, s, m, n); at > 0 && costs[at - 1] > c; at--) {

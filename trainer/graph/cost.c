@@ -95,14 +95,40 @@ static uint64_t word_at(const struct call *c, size_t offset)
     return word;
 }
 
-struct cost call_cost(const struct program *p, const struct call *c, const struct live_counts *live)
+double attention_share(const struct call *c, uint64_t T)
+{
+    struct attention_args a;
+    memcpy(&a, c->args, sizeof a);
+    double t = (double)T, first = (double)a.first_row, end = first + (double)a.own_rows;
+    if (T == 0) return 0;
+    if (first > t) first = t;
+    if (end > t) end = t;
+    if (strncmp(c->kernel, "attention_dkv", 13) == 0) { // a key's pairs are the queries from its row on
+        double past = first;
+        first = t - end;
+        end = t - past;
+    }
+    return (end - first) * (end + first) / (t * t);
+}
+
+// As if live rows were one document: which part of it has which is not known here.
+static struct cost attention_cost(const struct program *p, const struct call *c, const struct live_counts *live)
 {
     double T = (double)p->graph->tokens;
+    struct attention_args a;
+    memcpy(&a, c->args, sizeof a);
+    double rows = (double)live_of(live, LIVE_TOKENS, a.own_rows, a.first_row);
+    uint64_t tokens = live_of(live, LIVE_TOKENS, p->graph->tokens, 0);
+    double share = attention_share(c, tokens) / attention_share(c, p->graph->tokens);
+    return (struct cost){c->flop * live->pairs / (T * T) * share, c->bytes * rows / (double)a.own_rows};
+}
+
+struct cost call_cost(const struct program *p, const struct call *c, const struct live_counts *live)
+{
     struct product_shape shape;
     if (call_product(c, &shape)) return product_cost(p, c, live);
     if (strcmp(c->kernel, "matmul_reduce") == 0) return reduce_cost(p, c, live);
-    if (strncmp(c->kernel, "attention_", 10) == 0 && c->flop > 0)
-        return (struct cost){c->flop * live->pairs / (T * T), c->bytes * (double)live->tokens / T};
+    if (strncmp(c->kernel, "attention_", 10) == 0 && c->flop > 0) return attention_cost(p, c, live);
     if (strcmp(c->kernel, "strips") == 0) {
         struct strips_args x;
         memcpy(&x, c->args, sizeof x);

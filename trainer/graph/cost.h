@@ -27,6 +27,8 @@ struct product_shape {
 };
 bool call_product(const struct call *c, struct product_shape *shape);
 const char *layout_name(uint32_t layout); // "NT", "NN", "TN"
+// What an attention kernel's own rows are of all pairs in one document of T rows (beyond it: nothing): 1 where they are all.
+double attention_share(const struct call *c, uint64_t T);
 struct cost update_cost(const struct update_call *c);
 
 #endif

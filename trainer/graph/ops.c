@@ -2,10 +2,12 @@
 //
 // ops.c: the operator table: how each operator's forward and backward become kernel calls. Formulas stand with the
 // kernels' arguments in shaders/args.h.
+#include "choices.h"
+#include "cost.h"
 #include "ops_parts.h"
-#include "variants.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 // ---- matrix products ---------------------------------------------------------------------------------------------
@@ -247,22 +249,61 @@ static struct attention_args attention_arguments(
     return (struct attention_args){.rows = (uint32_t)p->graph->tokens, .heads = n->heads, .kv_heads = n->kv_heads,
         .ld_qkv = ld(p, qkv), .offset_q = 0, .offset_k = n->heads * D, .offset_v = (n->heads + n->kv_heads) * D,
         .ld_out = ld(p, out), .ld_lse = ld(p, lse), .window = n->window, .layer = (uint32_t)(n->layer < 0 ? 0 : n->layer),
-        .scale = n->scale};
+        .scale = n->scale, .own_rows = (uint32_t)p->graph->tokens};
 }
 
-static void attention_finish(struct program *p, struct call *c, const struct node *n, const struct attention_args *args,
-    enum attention_kernel kind, double products)
+// The attention kernels that stream: what they read and write, and how much they do.
+struct attention {
+    enum attention_kernel kind;
+    struct attention_args args;
+    tensor_id reads[5], writes[2]; // in the order of bindings, NO_TENSOR: no more
+    bool beside;                   // what another kernel writes in the same tensor stays
+    double products;               // of as many numbers as a pair of rows has
+};
+
+static uint32_t attention_call(struct program *p, const struct node *n, const struct attention *a)
 {
-    uint64_t T = p->graph->tokens;
+    static const char *const names[] = {
+        [ATTENTION_FORWARD] = "attention_forward", [ATTENTION_DQ] = "attention_dq", [ATTENTION_DKV] = "attention_dkv"};
+    uint64_t T = p->graph->tokens, own = a->args.own_rows;
+    struct call *c = call_begin(p, names[a->kind]);
+    for (int i = 0; i < 5 && a->reads[i] >= 0; i++) call_read(c, a->reads[i]);
+    for (int i = 0; i < 2 && a->writes[i] >= 0; i++)
+        call_use(c, a->writes[i], PART_VALUE, 0, 0, a->beside || a->args.first_row > 0, true);
     call_read(c, input(p, INPUT_CONVERSATION));
     call_read(c, input(p, INPUT_POSITIONS));
-    call_args(c, args, sizeof *args);
+    call_args(c, &a->args, sizeof a->args);
     call_constant(c, n->head_dim);
     call_constant(c, p->graph->dropout ? 1 : 0);
-    attention_variant(&p->limits, c, kind, T, n->heads, n->kv_heads, n->head_dim);
+    uint32_t rows = attention_variant(&p->limits, c, a->kind, own, n->heads, n->kv_heads, n->head_dim);
     // One document of T rows: half of the T x T square.
-    c->flop = products * (double)T * (double)T * n->heads * n->head_dim;
-    c->bytes = (double)T * n->head_dim * (2.0 * n->heads + 2.0 * n->kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
+    c->flop = a->products * (double)T * (double)T * n->heads * n->head_dim * attention_share(c, T);
+    c->bytes = (double)own * n->head_dim * (2.0 * n->heads + 2.0 * n->kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
+    double speed = choices_speed(p->limits.choices); // attention is no faster than products
+    if (speed > 0) c->seconds = c->flop / (speed < p->limits.flop_per_second ? speed : p->limits.flop_per_second);
+    return rows;
+}
+
+// All rows: in parts of which none takes longer than a watchdog likes where all are one document. A part's sums are what they
+// are in one call.
+static void attention_calls(struct program *p, const struct node *n, struct attention *a)
+{
+    int first = p->call_count;
+    uint32_t rows = attention_call(p, n, a);
+    double T = (double)p->graph->tokens, seconds = call_seconds(&p->limits, &p->calls[first]);
+    if (p->limits.dispatch_seconds <= 0 || seconds <= p->limits.dispatch_seconds) return;
+    p->call_count = first; // once more, in parts
+    double share = p->limits.dispatch_seconds / seconds * T * T;
+    for (uint32_t at = 0, end; at < p->graph->tokens; at = end) {
+        double t = (double)at, rest = (T - t) * (T - t) - share;
+        double most = a->kind != ATTENTION_DKV ? sqrt(t * t + share) : rest > 0 ? T - sqrt(rest) : T;
+        uint32_t blocks = (uint32_t)((most - t) / rows);
+        end = most < T ? at + (blocks ? blocks : 1) * rows : (uint32_t)p->graph->tokens;
+        if (end > p->graph->tokens) end = (uint32_t)p->graph->tokens;
+        a->args.first_row = at;
+        a->args.own_rows = end - at;
+        attention_call(p, n, a);
+    }
 }
 
 // What attention reads of x: on software drivers a copy in f32, for each row meets many others.
@@ -276,14 +317,9 @@ static tensor_id attention_reads(struct program *p, tensor_id x)
 
 static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
 {
-    struct attention_args args = attention_arguments(p, n, in[0], out[0], out[1]);
-    tensor_id qkv = attention_reads(p, in[0]);
-    struct call *c = call_begin(p, "attention_forward");
-    call_read(c, input(p, INPUT_STARTS));
-    call_read(c, qkv);
-    call_write(c, out[0]);
-    call_write(c, out[1]);
-    attention_finish(p, c, n, &args, ATTENTION_FORWARD, 2);
+    struct attention a = {.kind = ATTENTION_FORWARD, .args = attention_arguments(p, n, in[0], out[0], out[1]),
+        .reads = {input(p, INPUT_STARTS), attention_reads(p, in[0]), NO_TENSOR}, .writes = {out[0], out[1]}, .products = 2};
+    attention_calls(p, n, &a);
 }
 
 static void attention_backward(struct program *p, const struct node *n)
@@ -306,15 +342,11 @@ static void attention_backward(struct program *p, const struct node *n)
     c->bytes = 2.0 * (double)p->graph->tokens * n->heads * n->head_dim * element_bytes(p, out);
     qkv = attention_reads(p, qkv);
     dout = attention_reads(p, dout);
-    for (int kv = 0; kv < 2; kv++) {
-        c = call_begin(p, kv ? "attention_dkv" : "attention_dq");
-        call_read(c, input(p, kv ? INPUT_ENDS : INPUT_STARTS));
-        call_read(c, qkv);
-        call_read(c, dout);
-        call_read(c, lse);
-        call_read(c, delta);
-        call_use(c, dqkv, PART_VALUE, 0, 0, kv, true); // the second leaves the first one's columns as they are
-        attention_finish(p, c, n, &args, kv ? ATTENTION_DKV : ATTENTION_DQ, kv ? 4 : 3);
+    for (int kv = 0; kv < 2; kv++) { // the second leaves the first one's columns as they are
+        struct attention a = {.kind = kv ? ATTENTION_DKV : ATTENTION_DQ, .args = args,
+            .reads = {input(p, kv ? INPUT_ENDS : INPUT_STARTS), qkv, dout, lse, delta}, .writes = {dqkv, NO_TENSOR},
+            .beside = kv, .products = kv ? 4 : 3};
+        attention_calls(p, n, &a);
     }
 }
 

@@ -158,6 +158,8 @@ static void product_call(struct program *p, struct product *x, uint64_t m0, uint
     c->groups_x = v.groups_x;
     c->groups_y = v.groups_y;
     cost_when_full(p, c);
+    const struct choice *chosen = choices_find(p->limits.choices, &shape);
+    if (chosen) c->seconds = chosen->seconds;
     if (sums >= 0) reduce_call(p, x, &v, sums, args, m0, n0, add);
 }
 

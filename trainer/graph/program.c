@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "program.h"
+#include "cost.h"
 
 #include "args.h"
 
@@ -11,18 +11,31 @@ struct limits limits_of(const struct gpu_info *info)
 {
     if (!info)
         return (struct limits){.max_range = (UINT64_C(1) << 32) - 4, .max_allocation = UINT64_C(4) << 30,
-            .heap = UINT64_C(1) << 62, .max_groups = 65535, .group = 128, .flop_per_second = 1e12, .bytes_per_second = 1e11};
+            .heap = UINT64_C(1) << 62, .max_groups = 65535, .group = 128, .flop_per_second = 1e12, .bytes_per_second = 1e11,
+            .cut_seconds = CUT_SECONDS, .dispatch_seconds = DISPATCH_SECONDS};
     bool software = info->type == GPU_SOFTWARE;
     uint32_t group = software ? info->subgroup_size : 128;
     while (group > info->max_invocations || group > info->max_group_size) group /= 2;
     return (struct limits){.max_range = info->max_range, .max_allocation = info->max_allocation, .heap = info->heap_bytes,
         .max_groups = info->max_groups < 65535 ? info->max_groups : 65535, .group = group < 4 ? 4 : group,
         .software = software, .flop_per_second = software ? 4e10 : info->type == GPU_DISCRETE ? 2e12 : 3e11,
-        .bytes_per_second = software ? 5e9 : info->type == GPU_DISCRETE ? 1e11 : 2e10, .info = info};
+        .bytes_per_second = software ? 5e9 : info->type == GPU_DISCRETE ? 1e11 : 2e10,
+        .cut_seconds = info->type == GPU_INTEGRATED ? CUT_SECONDS_INTEGRATED : CUT_SECONDS,
+        .dispatch_seconds = software ? 0 : DISPATCH_SECONDS, .info = info};
+}
+
+void fold_groups(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y)
+{
+    if (groups == 0) groups = 1;
+    uint64_t rows = divide_up(groups, limits->max_groups);
+    assert(rows <= limits->max_groups);
+    *x = (uint32_t)divide_up(groups, rows);
+    *y = (uint32_t)rows;
 }
 
 double call_seconds(const struct limits *limits, const struct call *c)
 {
+    if (c->seconds > 0) return c->seconds;
     double a = c->flop / limits->flop_per_second, b = c->bytes / limits->bytes_per_second;
     return a > b ? a : b;
 }
@@ -74,25 +87,19 @@ void call_args(struct call *c, const void *args, size_t bytes)
 
 void call_groups(const struct program *p, struct call *c, uint64_t groups)
 {
-    uint64_t most = p->limits.max_groups;
-    if (groups == 0) groups = 1;
-    uint64_t y = (groups + most - 1) / most;
-    assert(y <= most);
-    c->groups_x = (uint32_t)((groups + y - 1) / y);
-    c->groups_y = (uint32_t)y;
+    fold_groups(&p->limits, groups, &c->groups_x, &c->groups_y);
 }
 
 void call_shape(char *text, size_t bytes, const struct call *c)
 {
-    static const char *const layouts[] = {[LAYOUT_NT] = "NT", [LAYOUT_NN] = "NN", [LAYOUT_TN] = "TN"};
     if (strncmp(c->kernel, "matmul_", 7) == 0 && c->args_bytes == sizeof(struct matmul_args)) {
         struct matmul_args a;
         memcpy(&a, c->args, sizeof a);
-        snprintf(text, bytes, "%s %u x %u x %u", layouts[c->constants[2]], a.m, a.n, a.k);
+        snprintf(text, bytes, "%s %u x %u x %u", layout_name(c->constants[2]), a.m, a.n, a.k);
     } else if (strncmp(c->kernel, "attention_", 10) == 0 && c->args_bytes == sizeof(struct attention_args)) {
         struct attention_args a;
         memcpy(&a, c->args, sizeof a);
-        snprintf(text, bytes, "%u rows, %u heads of %u", a.rows, a.heads, c->constants[2]);
+        snprintf(text, bytes, "%u rows, %u heads of %u", a.own_rows, a.heads, c->constants[2]);
     } else {
         snprintf(text, bytes, "%llu groups", (unsigned long long)c->groups_x * c->groups_y);
     }

@@ -17,19 +17,28 @@ enum products { PRODUCTS_F32, PRODUCTS_FP16, PRODUCTS_BF16 };
 // What of the device shapes the calls: limits and good workgroup sizes.
 struct limits {
     uint64_t max_range, max_allocation, heap;
-    uint32_t max_groups;
+    uint32_t max_groups; // of one dimension: fold_groups
     uint32_t group;        // lanes of a row kernel's workgroup: the subgroup on software devices, 128 on GPUs
     bool software;
     // A careful guess of the device's speed, to cut lists and dispatches by time (watchdogs); never changes a sum.
     double flop_per_second, bytes_per_second;
+    double cut_seconds;      // of one submission at most, CUT_SECONDS; less on a device whose users look at what it draws meanwhile
+    double dispatch_seconds; // of one dispatch at most: DISPATCH_SECONDS; 0: nothing watches (products keep to it all the same)
     const struct gpu_info *info; // for the variant tables; owned by the caller
     enum products products;
     const struct choices *choices; // variants chosen on the device (choices.h), or NULL: the tables choose; the caller's
     bool lean; // no variants of products that want memory of their own (split sums)
     struct choices *met; // if not NULL: gets every product that is planned, with the variant it was planned with
 };
-#define CUT_SECONDS 0.1       // of one submission
-#define DISPATCH_SECONDS 0.05 // of one dispatch
+#define CUT_SECONDS 0.1
+#define CUT_SECONDS_INTEGRATED 0.016 // a frame: such a device mostly drives a display, which waits for a submission's end
+#define DISPATCH_SECONDS 0.05
+static inline uint64_t divide_up(uint64_t x, uint64_t y)
+{
+    return (x + y - 1) / y;
+}
+// A grid of at least so many workgroups of which no dimension passes the device's limit.
+void fold_groups(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y);
 // From a device, or (info NULL) a plain GPU of today for `plan` on a machine without a device.
 struct limits limits_of(const struct gpu_info *info);
 
@@ -54,6 +63,7 @@ struct call {
     uint32_t args_bytes;
     uint32_t groups_x, groups_y;
     double flop, bytes; // of a full micro-batch
+    double seconds;     // by what was measured on the device; 0: nothing was
     int layer;
     bool backward;
     const char *why; // this variant was chosen, in a few words; NULL: there is no other
@@ -80,7 +90,7 @@ void program_begin(struct program *p, struct graph *g, const struct limits *limi
 void program_free(struct program *p);
 bool program_equal(const struct program *a, const struct program *b); // the same calls, of two graphs that are the same
 double program_flop(const struct program *p);
-double call_seconds(const struct limits *limits, const struct call *c); // by the guess above
+double call_seconds(const struct limits *limits, const struct call *c); // measured, else by the guess above
 // What a call works on, for people: "NT 512 x 960 x 576", "512 rows, 9 heads of 64", "512 groups".
 void call_shape(char *text, size_t bytes, const struct call *c);
 

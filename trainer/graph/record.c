@@ -309,6 +309,19 @@ static void record_call(struct replay *r, struct gpu_list *list, struct touched 
         c->groups_y, 1);
 }
 
+// A submission's end before a call that would make it too long; *seconds are those of the calls in it.
+static void cut_before(
+    struct gpu_list *list, struct touched *touched, const struct limits *limits, const struct call *c, double *seconds)
+{
+    double cost = call_seconds(limits, c);
+    if (*seconds > 0 && *seconds + cost > limits->cut_seconds) {
+        gpu_list_cut(list);
+        touched->count = 0;
+        *seconds = 0;
+    }
+    *seconds += cost;
+}
+
 static void record_program(struct replay *r, struct gpu_list *list, struct touched *touched)
 {
     double seconds = 0;
@@ -320,13 +333,7 @@ static void record_program(struct replay *r, struct gpu_list *list, struct touch
             ranges[u] = range_of(r, &c->uses[u]);
             writes[u] = c->uses[u].writes;
         }
-        double cost = call_seconds(&r->engine->limits, c);
-        if (seconds > 0 && seconds + cost > CUT_SECONDS) {
-            gpu_list_cut(list);
-            touched->count = 0;
-            seconds = 0;
-        }
-        seconds += cost;
+        cut_before(list, touched, &r->program->limits, c, &seconds);
         record_call(r, list, touched, c, ranges, writes, c->use_count);
     }
 }
@@ -350,6 +357,7 @@ static struct gpu_range update_range(const struct engine *g, const struct update
 
 static void record_update(struct replay *r, struct gpu_list *list, struct touched *touched)
 {
+    double seconds = 0;
     for (int i = 0; i < r->update.count; i++) {
         const struct update_call *c = &r->update.calls[i];
         struct gpu_range ranges[CALL_USES];
@@ -358,6 +366,7 @@ static void record_update(struct replay *r, struct gpu_list *list, struct touche
             ranges[u] = update_range(r->engine, c, c->uses[u].part);
             writes[u] = c->uses[u].writes;
         }
+        cut_before(list, touched, &r->engine->limits, &c->call, &seconds);
         record_call(r, list, touched, &c->call, ranges, writes, c->use_count);
     }
 }

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static uint64_t divide_up(uint64_t x, uint64_t y)
-{
-    return (x + y - 1) / y;
-}
-
 struct list {
     const struct limits *limits;
     const struct matmul_shape *shape;
@@ -24,9 +19,7 @@ struct list {
 static void add(struct list *c, struct matmul_variant *v, uint64_t groups, double cost)
 {
     assert(c->count < TILES_VARIANTS);
-    uint64_t y = divide_up(groups, c->limits->max_groups);
-    v->groups_y = (uint32_t)y;
-    v->groups_x = (uint32_t)divide_up(groups, y);
+    fold_groups(c->limits, groups, &v->groups_x, &v->groups_y);
     int at = c->count++;
     for (; at > 0 && c->cost[at - 1] > cost; at--) {
         c->out[at] = c->out[at - 1];

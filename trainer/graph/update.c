@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "update.h"
+#include "cost.h"
 #include "variants.h"
 
 #include "args.h"
@@ -25,11 +25,17 @@ static void update_use(struct update_call *c, enum update_part part, bool writes
     c->uses[c->use_count++].writes = writes;
 }
 
-// A block's next piece: as many elements as one binding shows.
+#define ELEMENT_BYTES 30 // that AdamW moves of an element, a bf16 copy included
+
+// A block's next piece: as many elements as one binding shows and a watchdog has patience for. Whole blocks of the norm's sums,
+// which are those of one piece.
 static uint64_t piece_of(const struct limits *limits, const struct weight_block *b, uint64_t first)
 {
-    uint64_t most = limits->max_range / 4 / NORM_BLOCK * NORM_BLOCK, rest = b->elements - first;
+    uint64_t most = limits->max_range / 4 / NORM_BLOCK, rest = b->elements - first;
+    double patience = limits->dispatch_seconds * limits->bytes_per_second / ELEMENT_BYTES / NORM_BLOCK;
     assert(most);
+    if (patience > 0 && patience < (double)most) most = patience < 1 ? 1 : (uint64_t)patience;
+    most *= NORM_BLOCK;
     return rest < most ? rest : most;
 }
 
@@ -82,6 +88,7 @@ void update_make(struct update *u, const struct weight_layout *w, const struct l
             update_use(c, copy ? UPDATE_COPY : UPDATE_UNUSED, true);
         }
     }
+    for (int i = 0; i < u->count; i++) u->calls[i].call.bytes = update_cost(&u->calls[i]).bytes;
 }
 
 void update_free(struct update *u)

@@ -10,18 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fold(const struct limits *limits, uint64_t groups, uint32_t *x, uint32_t *y)
-{
-    uint64_t rows = (groups + limits->max_groups - 1) / limits->max_groups;
-    *y = (uint32_t)rows;
-    *x = (uint32_t)((groups + rows - 1) / rows);
-}
-
-static uint64_t divide_up(uint64_t x, uint64_t y)
-{
-    return (x + y - 1) / y;
-}
-
 // ---- matrix products -------------------------------------------------------------------------------------------
 
 struct candidates {
@@ -78,7 +66,7 @@ static void add_register(struct candidates *c, uint32_t rows, bool deal, const c
     v.constants[v.constant_count++] = (s->k % (4 * steps) != 0) | (s->n % 4 != 0) << 1;
     v.constants[v.constant_count++] = deal;
     snprintf(v.name, sizeof v.name, "register %ux%u%s", rows, 4 * v.group, deal ? " dealt" : "");
-    fold(c->limits, divide_up(s->m, rows) * divide_up(s->n, 4 * v.group), &v.groups_x, &v.groups_y);
+    fold_groups(c->limits, divide_up(s->m, rows) * divide_up(s->n, 4 * v.group), &v.groups_x, &v.groups_y);
     add(c, &v);
 }
 
@@ -112,7 +100,7 @@ static void add_wide(struct candidates *c)
         .why = "software: a CPU's tiles", .constant_count = 5,
         .constants = {WIDE_ROWS, part, wide, lanes > 8 ? 16 : 32, (uint32_t)(block ? block : 1)}};
     snprintf(w.name, sizeof w.name, "wide %ux%u", WIDE_ROWS, wide * lanes);
-    fold(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
+    fold_groups(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
     add(c, &w);
 }
 
@@ -120,7 +108,7 @@ static void add_plain(struct candidates *c)
 {
     struct matmul_variant v = {.name = "plain", .kernel = "matmul_plain", .group = c->limits->group, .split = 1,
         .why = "the reference"};
-    fold(c->limits, divide_up(c->shape->m * divide_up(c->shape->n, 4), v.group), &v.groups_x, &v.groups_y);
+    fold_groups(c->limits, divide_up(c->shape->m * divide_up(c->shape->n, 4), v.group), &v.groups_x, &v.groups_y);
     add(c, &v);
 }
 
@@ -192,12 +180,12 @@ static uint32_t attention_block(enum attention_kernel kind, bool deal, bool drop
     return 2;
 }
 
-void attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
+uint32_t attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
     bool streams = kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV;
     const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
-    if (!without) return;
+    if (!without) return c->constants[4] * c->constants[7]; // M, WAVES_M
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
     bool few = !deal && lane_sums(limits) < 64; // registers
     uint32_t split = deal ? 1 : attention_split(head_dim, group, kind, few);
@@ -226,7 +214,8 @@ void attention_variant(const struct limits *limits, struct call *c, enum attenti
         call_constant(c, wide ? WIDE_BLOCK : attention_block(kind, deal, c->constants[3], few));
         call_constant(c, split);
     }
-    fold(limits, groups, &c->groups_x, &c->groups_y);
+    fold_groups(limits, groups, &c->groups_x, &c->groups_y);
+    return group / split;
 }
 
 // ---- row kernels -------------------------------------------------------------------------------------------------

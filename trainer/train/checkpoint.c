@@ -94,6 +94,7 @@ static int save_files(const char *folder, const char *output_dir, const struct r
     if (status == 0 && moments) status = checkpoint_tensors_write(optimizer, TENSORS_MOMENTS, &b->model, engine, e);
     if (status == 0) status = checkpoint_trainer_write(folder, output_dir, state, e);
     if (status == 0) status = checkpoint_state_write(folder, state, e);
+    if (status == 0) gpu_check(engine_gpu(engine));
     free(masters);
     free(optimizer);
     return status;
@@ -357,6 +358,7 @@ int model_publish(const char *output_dir, const char *checkpoint, const struct b
     if (status == 0)
         status =
             checkpoint ? copy_model(temporary, checkpoint, e) : save_model_files(temporary, b, engine, bf16_weights, e);
+    if (status == 0 && !checkpoint) gpu_check(engine_gpu(engine));
     if (status == 0) status = move_up(output_dir, temporary, e);
     if (status) error_prefix(e, "the finished model was not saved: ");
     if (folder_remove(temporary, status ? NULL : e)) status = -1;

@@ -220,6 +220,7 @@ struct session *session_open(const struct blueprint *b, const struct model *mode
     if (ok) {
         model_fill_tables(model, s->eval, &b->graph); // the training replay shares the table
         mem_trim(); // of what making the pipelines took
+        gpu_save_cache(gpu); // a run may be killed
         return s;
     }
     session_close(s);
