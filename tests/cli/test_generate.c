@@ -275,7 +275,7 @@ static void test_generate(void)
 
 static void test_score(void)
 {
-    CHECK(RUN(score, "--help") == STATUS_DONE && strstr(out.data, "exact, numeric, contains, cloze, true_false, choice, rank"));
+    CHECK(RUN(score, "--help") == STATUS_DONE && strstr(out.data, "exact, numeric, contains, choice, rank, cloze, true_false"));
     write_rows("a.jsonl", "{\"prompt\": \"one\", \"completion\": \"1\", \"choices\": [\"1\", \"2\", \"3\", \"4\"]}\n"
                           "{\"prompt\": \"two\", \"completion\": \"2\", \"choices\": [\"2\", \"3\"]}\n"
                           "not JSON\n"

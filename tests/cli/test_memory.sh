@@ -109,7 +109,7 @@ says 'scores of two files' 0 '"mean"' "$pumice" score --model run --data ood/ood
 # The configs: what they name is what a selection writes; a level without tests, which has no file, stops none of them.
 mkdir -p runs/memory
 cp ood/ood-0.jsonl runs/memory/test-0.jsonl
-for rows in level-1-4 level-2-60 level-2-240 level-2-1920; do cp ood/ood-0.jsonl runs/memory/$rows.jsonl; done
+for rows in level-1-4 level-1-60 level-2-240 level-2-1920; do cp ood/ood-0.jsonl runs/memory/$rows.jsonl; done
 for size in 60 240 1920; do
     says "the config of $size rows" 0 "eval.level4: is left out, there is no $(pwd -P)/runs/memory/test-4.jsonl" \
         "$pumice" plan configs/memory-$size.json --set model_name_or_path=../run
