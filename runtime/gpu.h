@@ -187,6 +187,7 @@ int gpu_list_cuts(const struct gpu_list *list); // submissions one gpu_submit ma
 uint64_t gpu_submit(struct gpu *gpu, struct gpu_list *list);
 bool gpu_done(struct gpu *gpu, uint64_t ticket);
 void gpu_wait(struct gpu *gpu, uint64_t ticket);
+double gpu_queue_seconds(const struct gpu *gpu); // that gpu_submit has waited in all for room in the queue
 // Waits for all submitted work and asks the driver whether the device is still there: Vulkan lets a wait for lost work
 // succeed. To be called before what was computed is published. Ends the program as any failing call does.
 void gpu_check(struct gpu *gpu);

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     POOL_SETS = 128,
@@ -298,11 +299,27 @@ void list_print_kernels(const struct gpu *gpu)
     }
 }
 
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double gpu_queue_seconds(const struct gpu *gpu)
+{
+    return gpu->queue_seconds;
+}
+
 // The next value of the timeline is reached when `buffers` are done. Waits until the queue has room.
 static void submit(struct gpu *gpu, const VkCommandBuffer *buffers, uint32_t count, struct queued queued)
 {
     uint64_t value = gpu->submitted + 1;
-    if (value > QUEUED_CUTS) gpu_wait(gpu, value - QUEUED_CUTS);
+    if (value > QUEUED_CUTS && value - QUEUED_CUTS > gpu->completed) {
+        double began = seconds_now();
+        gpu_wait(gpu, value - QUEUED_CUTS);
+        gpu->queue_seconds += seconds_now() - began;
+    }
     gpu->queued[value % QUEUED_CUTS] = queued;
     gpu->submitted = value;
     VkTimelineSemaphoreSubmitInfo signal = {.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,

@@ -276,7 +276,7 @@ static void offer_make(struct offer *o, const struct instance *instance, VkPhysi
     info->storage16 = o->storage16.storageBuffer16BitAccess;
     info->statistics = o->statistics.pipelineExecutableInfo;
     has_matrices = has_matrices && matrix.stages & VK_SHADER_STAGE_COMPUTE_BIT &&
-                   subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT; // attention on them shuffles
+                   subgroup.supportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT; // kernels on them shuffle
     quirks_apply(info, &has_matrices, driver.driverID);
     o->matrix.matrix = has_matrices;
     if (has_matrices) offer_matrices(o, instance->handle);

@@ -51,6 +51,7 @@ struct gpu {
         const struct gpu_list *list; // NULL: none, or freed
         uint32_t cut;
     } queued[QUEUED_CUTS]; // what submission n was, at n % QUEUED_CUTS
+    double queue_seconds;  // waited for room among them
 
     struct gpu_memory *memories; // all of them, linked
     uint64_t allocated;          // bytes of GPU_DEVICE memory

@@ -330,6 +330,16 @@ static double lap(double *clock)
     return (*clock = clock_seconds()) - before;
 }
 
+// What a submission waits for room in the queue is the device's time.
+static void submit(struct session *s, struct replay *r, double *clock, struct step_outcome *out)
+{
+    double before = gpu_queue_seconds(engine_gpu(s->engine));
+    replay_submit(r);
+    double waited = gpu_queue_seconds(engine_gpu(s->engine)) - before;
+    out->submit_seconds += lap(clock) - waited;
+    out->wait_seconds += waited;
+}
+
 // Waits for the oldest micro-batch and adds its losses up, in the order of its targets; `which` are the sources of
 // them.
 static void collect(
@@ -372,8 +382,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
         live_train(in.live, &s->batch, settings, b == 0, out->trained);
         write_inputs(&in, &s->batch);
         out->fill_seconds += lap(&clock);
-        replay_submit(s->train);
-        out->submit_seconds += lap(&clock);
+        submit(s, s->train, &clock, out);
         memcpy(which[b % 2], s->batch.target_source, 4 * (size_t)s->batch.targets);
         targets[b % 2] = s->batch.targets;
     }
@@ -381,8 +390,7 @@ void session_step(struct session *s, const struct pack_item *items, uint32_t cou
     struct replay_input in = replay_begin(update);
     live_update(in.live, settings);
     out->fill_seconds += lap(&clock);
-    replay_submit(update);
-    out->submit_seconds += lap(&clock);
+    submit(s, update, &clock, out);
     for (uint32_t b = pack.count - (uint32_t)replay_pending(s->train); b < pack.count; b++)
         collect(s->train, which[b % 2], targets[b % 2], &loss, sources);
     struct step_result result = replay_wait(update).result;
