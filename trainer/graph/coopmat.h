@@ -18,7 +18,7 @@ const char *products_name(enum products products); // "f32", "fp16", "bf16"
 
 // The tiles for this shape, the best guess first; returns their number, at most COOPMAT_VARIANTS. 0 for products in F32, on
 // devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.
-#define COOPMAT_VARIANTS 20
+#define COOPMAT_VARIANTS 24
 int coopmat_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
 // Attention's forward pass, dQ or dK and dV on the matrix unit of limits->products: sets a call's kernel, workgroup and
