@@ -122,6 +122,9 @@ struct gpu_kernel;
 // caller has checked in gpu_info. The same kernel made again while the first lives is that one, and freed as often.
 struct gpu_kernel *gpu_kernel_make(
     struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
+// The same, but NULL where the driver makes no pipeline of it, which else is final.
+struct gpu_kernel *gpu_kernel_try(
+    struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup);
 void gpu_kernel_free(struct gpu *gpu, struct gpu_kernel *kernel);
 // What a shader's own code says: the names of its specialization constants by id ("" where it has none of that id; the id in
 // digits where its code was stripped of names; id 0 is always GROUP), whether it uses workgroup memory, and whether it uses

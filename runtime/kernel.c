@@ -169,8 +169,9 @@ static bool is_made_from(const struct gpu *gpu, const struct gpu_kernel *k, cons
            k->statistics == (gpu->want_statistics && gpu->info.statistics) && k->code == (gpu->want_code && gpu->info.statistics);
 }
 
-struct gpu_kernel *gpu_kernel_make(
-    struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup)
+// *result: what the driver said of the pipeline; NULL is returned where that is no success.
+static struct gpu_kernel *kernel_make(struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count,
+    uint32_t subgroup, VkResult *result)
 {
     const struct spirv *shader = spirv_table;
     while (shader->name && strcmp(shader->name, name) != 0) shader++;
@@ -185,6 +186,7 @@ struct gpu_kernel *gpu_kernel_make(
     for (struct gpu_kernel *k = gpu->kernels; k; k = k->next)
         if (is_made_from(gpu, k, shader->name, constants, count, subgroup)) {
             k->users++;
+            *result = VK_SUCCESS;
             return k;
         }
     struct gpu_kernel *kernel = gpu_room(NULL, sizeof *kernel);
@@ -225,9 +227,30 @@ struct gpu_kernel *gpu_kernel_make(
             },
         .layout = kernel->layout,
     };
-    VK(gpu, vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline));
-    gpu->cache_new = true;
+    *result = vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline);
+    gpu->cache_new = *result >= 0 || gpu->cache_new;
     vkDestroyShaderModule(gpu->device, module, NULL);
+    if (*result >= 0) return kernel;
+    gpu->kernels = kernel->next;
+    free(kernel);
+    return NULL;
+}
+
+struct gpu_kernel *gpu_kernel_make(
+    struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup)
+{
+    VkResult result;
+    struct gpu_kernel *kernel = kernel_make(gpu, name, constants, count, subgroup, &result);
+    if (!kernel) gpu_fail(gpu, "vkCreateComputePipelines", result);
+    return kernel;
+}
+
+struct gpu_kernel *gpu_kernel_try(
+    struct gpu *gpu, const char *name, const uint32_t *constants, uint32_t count, uint32_t subgroup)
+{
+    VkResult result;
+    struct gpu_kernel *kernel = kernel_make(gpu, name, constants, count, subgroup, &result);
+    if (result == VK_ERROR_DEVICE_LOST) gpu_fail(gpu, "vkCreateComputePipelines", result);
     return kernel;
 }
 

@@ -9,6 +9,8 @@
 // each on many devices.
 //
 // Numbers stored otherwise are rounded to HALF on the way. What fp16 cannot hold becomes an infinity, so that it shows.
+// With IN_PARTS, k falls into SPLIT parts as matmul_shared's does, each a workgroup's own, whose sums go to scratch as they are.
+// (A kernel of its own: one constant more, even with all that hangs on it folded away, cost Intel's compiler a register.)
 // One element's sum runs over the fragments of k in order; within a fragment the device has an order of its own.
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_memory_scope_semantics : require
@@ -30,6 +32,11 @@ layout(constant_id = 14) const uint STEPS = 2;
 layout(constant_id = 15) const uint CUT = 3; // bit 0: k may be no multiple of K STEPS (a live k never need be); 1: n of 4
 layout(constant_id = 16) const uint TURN = 0;
 layout(constant_id = 17) const bool BOTTOM = false; // does the walk along k end at a step's end, not at its beginning?
+#ifdef IN_PARTS
+layout(constant_id = 18) const uint SPLIT = 2;
+#else
+#define SPLIT 1u
+#endif
 #define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
 #define CUT_N ((CUT & 2u) != 0u)
 #define BAND 8u // tiles of C are worked on in bands of so many rows of tiles, so that caches keep what neighbours read
@@ -62,7 +69,7 @@ const uint B_TILE = (A_TURNED ? TILE_M : A_ROWS) * A_STRIDE, AB = B_TILE + (B_TU
 const uint C_STRIDE = N / 4 + 1, C = WAVES_M * WAVES_N * M * C_STRIDE;
 shared uvec4 tiles[AB > C ? AB : C];
 
-uint live_k;                           // terms of a sum
+uint live_k;                           // terms of a sum, of a part those before its end
 uint a_from[A_COPIES], b_from[B_COPIES]; // where each copied group lies in its operand at k = 0, of a pair the first, in groups
 uvec4 a_next[A_COPIES * A_PAIR * A_WORDS], b_next[B_COPIES * B_PAIR * B_WORDS];
 // Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M, j below FRAGS_N.
@@ -70,105 +77,7 @@ uvec4 a_next[A_COPIES * A_PAIR * A_WORDS], b_next[B_COPIES * B_PAIR * B_WORDS];
 #define EACH_N(DO, i) DO(i, 0) DO(i, 1) DO(i, 2) DO(i, 3)
 SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13, sum20, sum21, sum22, sum23, sum30, sum31, sum32, sum33;
 
-// Row and group, within the tile, of this lane's copy s. Lanes follow each other along rows; of turned pairs four do, then
-// they go on to the next two rows, whose words lie side by side in workgroup memory. Where lanes and rows divide evenly, copies
-// differ by what the compiler knows.
-uvec2 place_of(bool turned, uint s, uint rows, uint wide)
-{
-    if (!turned && GROUP % wide == 0) return uvec2(LANE / wide + s * (GROUP / wide), LANE % wide);
-    if (!turned) return uvec2((LANE + s * GROUP) / wide, (LANE + s * GROUP) % wide);
-    uint run = wide % 4 == 0 ? 4 : 1, deep = run * rows / 2, q = LANE + s * GROUP, beyond = 0;
-    if (GROUP % deep == 0) q = LANE, beyond = s * (GROUP / deep);
-    return uvec2(q / run % (rows / 2) * 2, (q / deep + beyond) * run + q % run);
-}
-
-// Of the group at `at`, in its operand: where it lies at k = 0, and how far it moves to k0. With `tail` terms beyond the last
-// one are taken from where that lies: against zeros, or to be taken out below.
-uint from(bool by_k, uvec2 at, uint first, uint count, uint offset, uint ld)
-{
-    return by_k ? offset / 8 + at.x * (ld / 8) + min(first / 8 + at.y, (count - 1) / 8)
-                : (offset + min(first + at.x, count - 1) * ld) / 8 + at.y;
-}
-
-uint moved(bool by_k, uvec2 at, uint k0, uint ld, bool tail)
-{
-    if (by_k) return (tail ? min(k0 + at.x, live_k - 1) - at.x : k0) * (ld / 8);
-    return tail ? min(k0 / 8 + at.y, (live_k - 1) / 8) - at.y : k0 / 8;
-}
-
-// Is copy s of this lane one of the tile? Where lanes and groups divide evenly the compiler knows.
-bool copies(uint s, uint pair, uint all)
-{
-    return (s + 1) * GROUP * pair <= all || (LANE + s * GROUP) * pair < all;
-}
-
-void fetch(uint k0, bool tail)
-{
-    [[unroll]] for (uint s = 0; s < A_COPIES; s++)
-        if (copies(s, A_PAIR, A_ALL))
-            [[unroll]] for (uint p = 0; p < A_PAIR; p++) {
-                uvec2 place = place_of(A_TURNED, s, A_ROWS, A_WIDE);
-                uint at = A_WORDS * (a_from[s] + moved(A_BY_K, place, k0 + p, args.lda, tail));
-                [[unroll]] for (uint w = 0; w < A_WORDS; w++) a_next[(s * A_PAIR + p) * A_WORDS + w] = a_words[at + w];
-            }
-    [[unroll]] for (uint s = 0; s < B_COPIES; s++)
-        if (copies(s, B_PAIR, B_ALL))
-            [[unroll]] for (uint p = 0; p < B_PAIR; p++) {
-                uvec2 place = place_of(B_TURNED, s, B_ROWS, B_WIDE);
-                uint at = B_WORDS * (b_from[s] + moved(B_BY_K, place, k0 + p, args.ldb, tail));
-                [[unroll]] for (uint w = 0; w < B_WORDS; w++) b_next[(s * B_PAIR + p) * B_WORDS + w] = b_words[at + w];
-            }
-}
-
-// Takes out what lies at or beyond the last term (padding may hold anything; it is selected away).
-uvec4 cut(bool by_k, uvec4 v, uvec2 at, uint k0)
-{
-    if (by_k) return k0 + at.x < live_k ? v : uvec4(0);
-    uvec4 element = k0 + 8 * at.y + uvec4(0, 2, 4, 6);
-    v &= mix(uvec4(0xffffu), uvec4(~0u), lessThan(element + 1, uvec4(live_k)));
-    return mix(uvec4(0), v, lessThan(element, uvec4(live_k)));
-}
-
-// Group at.y of two rows of k becomes a word of each of eight rows.
-void turn(uint tile, uint stride, uvec2 at, uvec4 even, uvec4 odd)
-{
-    uint home = tile + 8 * at.y * stride + at.x / 8;
-    [[unroll]] for (uint i = 0; i < 4; i++) {
-        HALF_PAIR e = half_pair(even[i]), o = half_pair(odd[i]);
-        tiles[home + 2 * i * stride][at.x / 2 % 4] = half_bits(HALF_PAIR(e.x, o.x));
-        tiles[home + (2 * i + 1) * stride][at.x / 2 % 4] = half_bits(HALF_PAIR(e.y, o.y));
-    }
-}
-
-uvec4 a_half(uint i, uvec2 at, uint k0, bool tail)
-{
-    uvec4 v = half_of(a_next[i * A_WORDS], a_next[i * A_WORDS + A_WORDS - 1], A_WORDS == 1);
-    return tail ? cut(A_BY_K, v, at, k0) : v;
-}
-
-uvec4 b_half(uint i, uvec2 at, uint k0, bool tail)
-{
-    uvec4 v = half_of(b_next[i * B_WORDS], b_next[i * B_WORDS + B_WORDS - 1], B_WORDS == 1);
-    return tail && !B_BY_K ? cut(false, v, at, k0) : v; // by k, A's zeros are enough
-}
-
-void place(uint k0, bool tail)
-{
-    [[unroll]] for (uint s = 0; s < A_COPIES; s++)
-        if (copies(s, A_PAIR, A_ALL)) {
-            uvec2 at = place_of(A_TURNED, s, A_ROWS, A_WIDE);
-            uvec4 v = a_half(s * A_PAIR, at, k0, tail);
-            if (A_TURNED) turn(0, A_STRIDE, at, v, a_half(s * A_PAIR + A_PAIR - 1, at + uvec2(1, 0), k0, tail));
-            else tiles[at.x * A_STRIDE + at.y] = v;
-        }
-    [[unroll]] for (uint s = 0; s < B_COPIES; s++)
-        if (copies(s, B_PAIR, B_ALL)) {
-            uvec2 at = place_of(B_TURNED, s, B_ROWS, B_WIDE);
-            uvec4 v = b_half(s * B_PAIR, at, k0, tail);
-            if (B_TURNED) turn(B_TILE, B_STRIDE, at, v, b_half(s * B_PAIR + B_PAIR - 1, at + uvec2(1, 0), k0, tail));
-            else tiles[B_TILE + at.x * B_STRIDE + at.y] = v;
-        }
-}
+#include "matmul_coopmat_copy.glsl"
 
 #define LOAD_B(i, j)                                                                                                   \
     if (j < FRAGS_N) coopMatLoad(b##j, tiles, B_TILE + (B_ACROSS ? b_at + j * N / 8 : b_at + j * N * B_STRIDE), B_STRIDE, B_LAYOUT);
@@ -189,11 +98,15 @@ void multiply(uint wave_m, uint wave_n)
     }
 }
 
-void deliver(uint m, uint n4, uint rows, uint home)
+void deliver(uint m, uint n4, uint rows, uint part, uint home)
 {
     for (uint g = gl_SubgroupInvocationID; g < M * N / 4; g += gl_SubgroupSize) {
         uint y = g / (N / 4), x = g % (N / 4);
-        if (m + y < rows && 4 * (n4 + x) < args.n) finish(m + y, n4 + x, uintBitsToFloat(tiles[home + y * C_STRIDE + x]), CUT_N);
+        if (m + y < rows && 4 * (n4 + x) < args.n) {
+            vec4 sum = uintBitsToFloat(tiles[home + y * C_STRIDE + x]);
+            if (SPLIT > 1) STORE4(c, 3, (args.offset_c + (part * args.m + m + y) * args.ldc) / 4 + n4 + x, sum);
+            else finish(m + y, n4 + x, sum, CUT_N);
+        }
     }
 }
 
@@ -207,20 +120,29 @@ void main()
 {
     uint rows = live_rows(LIVE_M, args.m, args.first_row);
     uint tiles_m = (args.m + TILE_M - 1) / TILE_M, tiles_n = (args.n + TILE_N - 1) / TILE_N;
-    uint band = GROUP_INDEX / (BAND * tiles_n) * BAND, inside = GROUP_INDEX % (BAND * tiles_n);
+    uint tile = GROUP_INDEX, part = 0;
+    if (SPLIT > 1) part = tile / (tiles_m * tiles_n), tile %= tiles_m * tiles_n;
+    uint band = tile / (BAND * tiles_n) * BAND, inside = tile % (BAND * tiles_n);
     uint high = min(BAND, tiles_m - min(band, tiles_m - 1));
     uint row = (band + inside % high) * TILE_M, column = inside / high * TILE_N;
     if (row >= rows || column >= args.n) return;
     live_k = live_rows(LIVE_K, args.k, args.first_row);
+    uint k = 0;
+    if (SPLIT > 1) {
+        uint terms = ((args.k + TILE_K - 1) / TILE_K + SPLIT - 1) / SPLIT * TILE_K;
+        k = part * terms;
+        if (k >= live_k) return; // those beyond the last part too
+        live_k = min(live_k, k + terms);
+    }
     [[unroll]] for (uint s = 0; s < A_COPIES; s++)
         a_from[s] = from(A_BY_K, place_of(A_TURNED, s, A_ROWS, A_WIDE), row, rows, args.offset_a, args.lda);
     [[unroll]] for (uint s = 0; s < B_COPIES; s++)
         b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
     sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
     sum20 = sum21 = sum22 = sum23 = sum30 = sum31 = sum32 = sum33 = SUMS(0.0);
-    uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N, k = 0;
-    bool more = whole(0);
-    if (more) fetch(0, false);
+    uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
+    bool more = whole(k);
+    if (more) fetch(k, false);
     if (more || !BOTTOM)
         for (; BOTTOM || whole(k);) {
             place(k, false);
@@ -243,7 +165,7 @@ void main()
     if (i < FRAGS_M && j < FRAGS_N) {                                                                                  \
         coopMatStore(sum##i##j, tiles, home, C_STRIDE, gl_CooperativeMatrixLayoutRowMajor);                            \
         subgroupBarrier(); /* the fragment is there */                                                                 \
-        deliver(row + (wave_m * FRAGS_M + i) * M, (column + (wave_n * FRAGS_N + j) * N) / 4, rows, home);              \
+        deliver(row + (wave_m * FRAGS_M + i) * M, (column + (wave_n * FRAGS_N + j) * N) / 4, rows, part, home);              \
         subgroupBarrier(); /* and read */                                                                              \
     }
     EACH_N(DELIVER, 0) EACH_N(DELIVER, 1) EACH_N(DELIVER, 2) EACH_N(DELIVER, 3)

@@ -165,14 +165,16 @@ static int run_parts(const struct product *p, const struct matmul_variant *v, ui
         for (uint32_t i = 0; i < m; i++) {
             for (uint32_t j = 0; j < c->columns; j++) field_want(c, s * p->m + i, j, 0, ANYTHING);
             for (uint32_t j = 0; j < p->n; j++) {
-                double sum = 0, size = 0;
+                double sum = 0, size = 0, off = 0;
                 for (uint32_t q = s * part; q < (s + 1) * part && q < k; q++) {
                     double x = a->value[(a_by_k ? q : i) * a->columns + (a_by_k ? i : q)];
                     double y = b->value[(b_by_n ? j : q) * b->columns + (b_by_n ? q : j)];
+                    double dx = rounding(p, x, a->stored == STORED_BF16), dy = rounding(p, y, b->stored == STORED_BF16);
                     sum += x * y;
+                    off += fabs(x) * dy + fabs(y) * dx + dx * dy;
                     size += fabs(x * y);
                 }
-                field_want(c, s * p->m + i, j, sum, (part + 5) * ULP * size + TINY);
+                field_want(c, s * p->m + i, j, sum, (part + 5) * ULP * (size + off) + off + TINY);
             }
         }
     return run_execute(&r, v->groups_x * v->groups_y + 1);

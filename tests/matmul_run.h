@@ -27,7 +27,7 @@ struct product {
 };
 
 // Runs the product by the variant, whose grid must cover the shape, and returns how many elements are wrong. A variant that
-// splits k is two runs, of f32 products: the kernel's into scratch, and matmul_reduce's from random sums.
+// splits k is two runs: the kernel's into scratch, and matmul_reduce's from random sums.
 int product_execute(const struct product *p, const struct matmul_variant *v, uint64_t *seed);
 static inline void product_run(const struct product *p, const struct matmul_variant *v, uint64_t *seed)
 {

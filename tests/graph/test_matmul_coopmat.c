@@ -11,17 +11,18 @@ static uint32_t unit[3]; // the matrix shape's m, n, k, as the table has it
 static uint32_t lanes, subgroup;
 
 struct tile {
-    uint32_t waves_m, waves_n, frags_m, frags_n, steps, turn, bottom;
+    uint32_t waves_m, waves_n, frags_m, frags_n, steps, turn, bottom, split;
 };
 
 static struct matmul_variant forced(const struct product *p, const struct tile *t)
 {
     uint32_t m = unit[0] * t->waves_m * t->frags_m, n = unit[1] * t->waves_n * t->frags_n;
     return (struct matmul_variant){
-        .kernel = p->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16",
-        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = 11,
-        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3, t->turn, t->bottom},
-        .groups_x = (p->m + m - 1) / m * ((p->n + n - 1) / n), .groups_y = 1};
+        .kernel = t->split > 1 ? (p->products == PRODUCTS_BF16 ? "matmul_coopmat_parts_bf16" : "matmul_coopmat_parts_fp16")
+                               : (p->products == PRODUCTS_BF16 ? "matmul_coopmat_bf16" : "matmul_coopmat_fp16"),
+        .group = lanes * t->waves_m * t->waves_n, .subgroup = subgroup, .constant_count = t->split > 1 ? 12 : 11,
+        .constants = {unit[0], unit[1], unit[2], t->waves_m, t->waves_n, t->frags_m, t->frags_n, t->steps, 3, t->turn, t->bottom, t->split},
+        .groups_x = (p->m + m - 1) / m * ((p->n + n - 1) / n) * t->split, .groups_y = 1, .split = t->split, .step = unit[2] * t->steps};
 }
 
 struct how {
@@ -43,7 +44,7 @@ static void run_forced(const struct product *each, void *context)
 // turned and not; steps that end at their beginning and at their end.
 static void test_tiles(enum products products)
 {
-    static const struct tile tiles[] = {{1, 2, 1, 3, 2, 1, 0}, {4, 1, 1, 1, 1, 0, 1}};
+    static const struct tile tiles[] = {{1, 2, 1, 3, 2, 1, 0, 1}, {4, 1, 1, 1, 1, 0, 1, 1}};
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)
         for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++)
             product_each(layout, run_forced, &(struct how){products, &tiles[i], 10 * i + layout});
@@ -81,9 +82,35 @@ static void test_fragments(enum products products)
     uint64_t seed = 7;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout += LAYOUT_TN - LAYOUT_NT) {
         struct product p = {.layout = layout, .m = 75, .n = 70, .k = 40, .add = ADD_ALWAYS, .scale = 1, .products = products};
-        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1, 1});
+        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1, 1, 1});
         product_run(&p, &v, &seed);
     }
+}
+
+// Parts of different lengths, a last step with a tail, whole parts; parts without a live term, which must leave theirs alone.
+static void test_split(enum products products)
+{
+    static const struct {
+        struct tile tile;
+        struct product p;
+    } cases[] = {
+        {{1, 2, 1, 3, 2, 1, 0, 2}, {LAYOUT_TN, 37, 41, 270, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .store = 1 << 2}},
+        {{1, 2, 1, 3, 2, 1, 0, 4}, {LAYOUT_TN, 64, 100, 512, .live_k = LIVE_TARGETS, .add = ADD_ALWAYS, .store = 1 << 1}},
+        {{4, 1, 1, 1, 1, 0, 1, 8}, {LAYOUT_NT, 66, 30, 609, .live_m = LIVE_TARGETS, .epilogue = EPILOGUE_BIAS, .store = 1 << 3}},
+        {{4, 1, 1, 1, 1, 1, 1, 4}, {LAYOUT_NN, 40, 36, 300, .live_m = LIVE_TOKENS, .epilogue = EPILOGUE_RESIDUAL, .store = 30}},
+    };
+    uint64_t seed = 11;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (uint32_t live = 0; live < 4; live++) {
+            struct product p = cases[i].p;
+            uint32_t all = p.live_k ? p.k : p.m;
+            p.scale = 0.75f;
+            p.products = products;
+            p.first_row = i % 2 ? 7 : 0;
+            p.count = live == 0 ? p.first_row + all : live == 1 ? p.first_row + all / 2 + 1 : live == 2 ? p.first_row + 3 : 0;
+            struct matmul_variant v = forced(&p, &cases[i].tile);
+            product_run(&p, &v, &seed);
+        }
 }
 
 // fp16 ends at 65504: beyond, the elements of C concerned must not be finite, all others as ever. bf16 goes on.
@@ -92,7 +119,7 @@ static void test_huge(enum products products)
     uint64_t seed = 3;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout++) {
         struct product p = {.layout = layout, .m = 20, .n = 24, .k = 18, .scale = 1, .products = products, .huge = 7e4f};
-        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1, 1, 0});
+        struct matmul_variant v = forced(&p, &(struct tile){1, 1, 2, 2, 1, 1, 0, 1});
         product_run(&p, &v, &seed);
         p.huge = -65000;
         product_run(&p, &v, &seed);
@@ -110,7 +137,7 @@ static void run_all(struct product p)
     p.add = ADD_UNLESS_FIRST;
     p.scale = 0.5f;
     p.products = mutated;
-    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1, 0});
+    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1, 0, 1});
     product_run(&p, &v, &seed);
 }
 
@@ -123,6 +150,15 @@ static void test_all_tn(void)
 {
     run_all((struct product){
         .layout = LAYOUT_TN, .live_k = LIVE_TARGETS, .count = 10, .epilogue = EPILOGUE_BIAS, .store = 1 << 1});
+}
+
+static void test_parts(void)
+{
+    uint64_t seed = 6;
+    struct product p = {LAYOUT_TN, 13, 21, 139, .live_k = LIVE_TARGETS, .count = 131, .first_row = 3, .add = ADD_UNLESS_FIRST,
+        .epilogue = EPILOGUE_BIAS, .scale = 0.5f, .products = mutated};
+    struct matmul_variant v = forced(&p, &(struct tile){1, 2, 1, 1, 1, 1, 0, 2});
+    product_run(&p, &v, &seed);
 }
 
 static const struct mutation mutations[] = {
@@ -152,6 +188,10 @@ static const struct mutation mutations[] = {
     {test_all, "subgroups across", IN_CONSTANTS, 11, SET, 1},
     {test_all, "tails of k", IN_CONSTANTS, 15, SET, 2},
     {test_all, "tails of n", IN_CONSTANTS, 15, SET, 1},
+    {test_parts, "parts", IN_CONSTANTS, 18, SET, 4},
+    {test_parts, "fewer terms", IN_ARGS, WORD(matmul_args, k), ADD, -64},
+    {test_parts, "live targets of parts", IN_LIVE, WORD(live_block, targets), ADD, -1},
+    {test_parts, "rows, and where parts lie", IN_ARGS, WORD(matmul_args, m), ADD, -3},
     {test_all_tn, "live targets", IN_LIVE, WORD(live_block, targets), ADD, -1},
     {test_all_tn, "which terms are live", IN_CONSTANTS, 4, SET, LIVE_NONE},
     {test_all_tn, "subgroups across, turned", IN_CONSTANTS, 11, SET, 1},
@@ -183,6 +223,7 @@ int main(void)
         test_table(products);
         test_fragments(products);
         test_huge(products);
+        test_split(products);
         mutated = products;
         run_mutations(mutations, sizeof mutations / sizeof *mutations);
     }

@@ -3,6 +3,7 @@
 // Variants of the matrix product checked and chosen on the device: every candidate of every kind of product passes the exact
 // check; a variant that is wrong in one number does not; what is chosen is a candidate, measured where that was asked for.
 #include "kernel_run.h"
+#include "graph/coopmat.h"
 #include "graph/tune.h"
 
 #include <string.h>
@@ -73,6 +74,31 @@ static void test_wrong_ones_are_caught(void)
     CHECK(tune_try(run_gpu(), &limits, &s, &v, 1, NULL, &e) == 0);
 }
 
+// A product in parts, as the table has it for a GPU, by this device's matrix units; and with one constant wrong: how many parts
+// there are, where they begin.
+static void test_parts(void)
+{
+    struct gpu_info like = *gpu_info(run_gpu());
+    like.type = GPU_DISCRETE;
+    struct limits here = limits, there = limits_of(&like);
+    here.products = there.products = products_can(&like, PRODUCTS_FP16) ? PRODUCTS_FP16 : PRODUCTS_F32;
+    struct matmul_shape s = kinds[6];
+    s.k = 1029;
+    s.products = here.products;
+    struct matmul_variant v[MATMUL_CANDIDATES];
+    int count = matmul_candidates(&there, &s, v, MATMUL_CANDIDATES), i = 0;
+    while (i < count && v[i].split == 1) i++;
+    CHECK(i < count && (here.products == PRODUCTS_F32 || strstr(v[i].kernel, "coopmat")));
+    struct error e = {0};
+    CHECK_SAY(tune_try(run_gpu(), &here, &s, &v[i], 1, NULL, &e) == 1, "%s %s %s", v[i].kernel, v[i].name, e.text);
+    struct matmul_variant wrong = v[i];
+    wrong.step *= 2;
+    CHECK(tune_try(run_gpu(), &here, &s, &wrong, 1, NULL, &e) == 0);
+    wrong = v[i];
+    wrong.split /= 2; // of what is added up
+    CHECK(tune_try(run_gpu(), &here, &s, &wrong, 1, NULL, &e) == 0);
+}
+
 // Of the first `count` kinds; the second one has been chosen before.
 static void test_choice(bool measure, size_t count)
 {
@@ -112,6 +138,7 @@ int main(void)
     limits = limits_of(gpu_info(run_gpu()));
     test_candidates_are_right();
     test_wrong_ones_are_caught();
+    test_parts();
     test_choice(false, 4);
     test_choice(true, 2);
     CHECK(run_validation_messages() == 0);

@@ -84,6 +84,36 @@ static void test_choices(void)
     choices_free(NULL);
 }
 
+// Long sums into few tiles: first by parts that all have terms, a few of them, and whole ones among what is measured. No parts
+// where tiles are many, sums short, or devices have nothing to fill.
+static void test_parts(const struct limits *limits)
+{
+    struct matmul_variant v[COOPMAT_VARIANTS];
+    struct matmul_shape few = {.layout = LAYOUT_TN, .m = 576, .n = 576, .k = 16384, .products = PRODUCTS_FP16};
+    for (few.layout = LAYOUT_NT; few.layout <= LAYOUT_TN; few.layout++) {
+        int count = coopmat_variants(limits, &few, v), splits = 0, whole = 0;
+        CHECK(v[0].split > 1 && strstr(v[0].name, " split ") && strstr(v[0].why, "split"));
+        for (int i = 0; i < count; i++) {
+            if (i < 8) whole += v[i].split == 1;
+            if (v[i].split == 1) continue;
+            uint64_t steps = (few.k + v[i].step - 1) / v[i].step, part = (steps + v[i].split - 1) / v[i].split;
+            CHECK((v[i].split - 1) * part < steps && v[i].split <= 16);
+            splits++;
+        }
+        CHECK_SAY(splits >= 2 && splits <= 4 && whole >= 3, "%d of %d in parts, %d whole", splits, count, whole);
+    }
+    const struct matmul_shape others[] = {{.m = 4096, .n = 4096, .k = 16384, .products = PRODUCTS_FP16},
+        {.m = 576, .n = 576, .k = 96, .products = PRODUCTS_FP16}};
+    for (int s = 0; s < 2; s++)
+        for (int i = coopmat_variants(limits, &others[s], v); i--;) CHECK(v[i].split == 1);
+    struct limits other = *limits;
+    other.max_range = 4 * 576 * 576;
+    for (int i = coopmat_variants(&other, &few, v); i--;) CHECK(v[i].split == 1);
+    other = *limits;
+    other.software = true;
+    for (int i = coopmat_variants(&other, &few, v); i--;) CHECK(v[i].split == 1);
+}
+
 // Matrix units of the shapes there are: used where the products ask for them, by tiles that fit the device.
 static void test_matrix_units(void)
 {
@@ -115,7 +145,7 @@ static void test_matrix_units(void)
             shape.products = PRODUCTS_FP16;
             int count = coopmat_variants(&limits, &shape, v);
             CHECK((count > 0) == (shape.m > 8 && shape.n > 8));
-            CHECK((strcmp(matmul_choose(&limits, &shape).kernel, "matmul_coopmat_fp16") == 0) == (count > 0));
+            CHECK((strncmp(matmul_choose(&limits, &shape).kernel, "matmul_coopmat_", 15) == 0) == (count > 0));
             int wide = 0;
             for (int i = 0; i < count; i++) {
                 const uint32_t *c = v[i].constants;
@@ -126,12 +156,14 @@ static void test_matrix_units(void)
                 wide += twice;
                 uint64_t tiles_m = (shape.m + c[0] * c[3] * c[5] - 1) / (c[0] * c[3] * c[5]);
                 uint64_t tiles_n = (shape.n + c[1] * c[4] * c[6] - 1) / (c[1] * c[4] * c[6]);
-                CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles_m * tiles_n);
+                CHECK((uint64_t)v[i].groups_x * v[i].groups_y >= tiles_m * tiles_n * v[i].split && (v[i].split == 1 || c[11] == v[i].split));
+                CHECK(v[i].split == 1 || v[i].step == c[2] * c[7]);
                 CHECK(((c[8] & 1) != 0) == (shape.k % (c[2] * c[7]) != 0));
                 for (int j = 0; j < i; j++) CHECK(strcmp(v[i].name, v[j].name) != 0); // the table would drop one of them
             }
             CHECK((wide > 0) == (count > 0 && units[u].lanes == 32));
         }
+        test_parts(&limits);
         info.matrices[3].k = 16;
         CHECK(products_best(&info) == PRODUCTS_BF16);
         info.type = GPU_SOFTWARE;

@@ -3,6 +3,7 @@
 // What was chosen for the products as JSON and back, in the cache of a device, and from a run of its own.
 #include "test.h"
 
+#include "graph/coopmat.h"
 #include "train/tuning.h"
 
 #include "args.h"
@@ -41,8 +42,21 @@ static void test_json(const struct limits *limits)
         int count = matmul_candidates(limits, &shapes[i], v, MATMUL_CANDIDATES);
         choices_set(before, &shapes[i], &v[i ? 1 : count - 1], 0.25 * (double)i);
     }
+    struct attention_choice attention = {.shape = {64, true, false, PRODUCTS_BF16}, .kernels = 5, .right = false};
+    attention.fingerprint = attention_fingerprint(limits, &attention.shape);
+    choices_set_attention(before, &attention);
+    attention.shape.bf16 = false;
+    attention.right = true;
+    choices_set_attention(before, &attention);
     cJSON *list = tuning_json(before);
-    CHECK(tuning_read(after, limits, list) == 2 && choices_count(after) == 2);
+    CHECK(tuning_read(after, limits, list) == 4 && choices_count(after) == 2 && choices_attention_count(after) == 2);
+    const struct attention_choice *found = choices_find_attention(after, &attention.shape, 4);
+    CHECK(found && found->right && found->kernels == 5 && !choices_find_attention(after, &attention.shape, 2));
+    attention.shape.bf16 = true;
+    found = choices_find_attention(after, &attention.shape, 5);
+    CHECK(found && !found->right);
+    attention.shape.head_dim = 32;
+    CHECK(!choices_find_attention(after, &attention.shape, 1));
     CHECK_STRING(name_of(after, 0), "plain");
     CHECK_STRING(name_of(after, 1), name_of(before, 1));
     CHECK(choices_find(after, &shapes[1])->seconds == 0.25);
@@ -52,7 +66,9 @@ static void test_json(const struct limits *limits)
     after = choices_new();
     cJSON *first = cJSON_GetArrayItem(list, 0), *second = cJSON_GetArrayItem(list, 1);
     cJSON_SetValuestring(cJSON_GetObjectItem(first, "fingerprint"), "0123456789abcdef");
-    CHECK(tuning_read(after, limits, list) == 1);
+    cJSON_SetValuestring(cJSON_GetObjectItem(cJSON_GetArrayItem(list, 2), "fingerprint"), "0123456789abcdef");
+    cJSON_SetValuestring(cJSON_GetObjectItem(cJSON_GetArrayItem(list, 3), "products"), "f8");
+    CHECK(tuning_read(after, limits, list) == 1 && choices_attention_count(after) == 0);
     CHECK_STRING(name_of(after, 0), "none");
     cJSON_SetValuestring(cJSON_GetObjectItem(second, "layout"), "XX");
     cJSON_AddItemToArray(list, cJSON_CreateNumber(1));

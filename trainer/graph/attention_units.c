@@ -2,9 +2,11 @@
 //
 // attention_units.c: the tiles of the attention kernels on matrix units (attention_coopmat.glsl), and whether to use
 // them.
+#include "choices.h"
 #include "coopmat.h"
 
 #include <math.h>
+#include <string.h>
 
 // A workgroup's subgroups, streamed rows of a block, and how it uses registers and workgroup memory: see the kernels.
 struct tile {
@@ -102,6 +104,32 @@ static bool choose(struct tile *best, const struct gpu_info *info, const struct 
     return least < INFINITY;
 }
 
+// Wrong for one storage or pass is wrong for all, so that all of a run's programs round alike.
+static bool found_wrong(const struct limits *limits, uint32_t head_dim)
+{
+    for (int i = limits->choices ? choices_attention_count(limits->choices) : 0; i--;) {
+        const struct attention_choice *c = choices_attention_at(limits->choices, i);
+        if (c->shape.head_dim == head_dim && c->shape.products == limits->products && !c->right) return true;
+    }
+    return false;
+}
+
+static const char *const names[][2] = {[ATTENTION_FORWARD] = {"attention_forward_coopmat_fp16", "attention_forward_coopmat_bf16"},
+    [ATTENTION_DELTA] = {"", ""}, [ATTENTION_DQ] = {"attention_dq_coopmat_fp16", "attention_dq_coopmat_bf16"},
+    [ATTENTION_DKV] = {"attention_dkv_coopmat_fp16", "attention_dkv_coopmat_bf16"}};
+
+void attention_meet(const struct program *p)
+{
+    for (int i = 0; i < p->call_count; i++)
+        for (enum attention_kernel kind = ATTENTION_FORWARD; kind <= ATTENTION_DKV; kind++) {
+            const struct call *c = &p->calls[i];
+            if (strcmp(c->kernel, names[kind][0]) != 0 && strcmp(c->kernel, names[kind][1]) != 0) continue;
+            struct attention_shape shape = {.head_dim = c->constants[2], .dropout = c->constants[3],
+                .bf16 = graph_at(p->graph, c->uses[1].tensor)->storage == STORAGE_BF16, .products = p->limits.products};
+            choices_meet_attention(p->limits.met, &shape, kind);
+        }
+}
+
 const char *attention_units(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
@@ -114,11 +142,8 @@ const char *attention_units(const struct limits *limits, struct call *c, enum at
     for (int i = ATTENTION_FORWARD; i <= ATTENTION_DKV; i++) // all or none, so that all round alike
         if (i != ATTENTION_DELTA && !choose(&other, limits->info, &x, i, head_dim, lanes))
             return "tiles for matrix units do not fit the device";
+    if (found_wrong(limits, head_dim)) return "matrix units are wrong or refused on this device";
     choose(&t, limits->info, &x, kind, head_dim, lanes);
-    static const char *const names[][2] = {
-        [ATTENTION_FORWARD] = {"attention_forward_coopmat_fp16", "attention_forward_coopmat_bf16"},
-        [ATTENTION_DQ] = {"attention_dq_coopmat_fp16", "attention_dq_coopmat_bf16"},
-        [ATTENTION_DKV] = {"attention_dkv_coopmat_fp16", "attention_dkv_coopmat_bf16"}};
     c->kernel = names[kind][bf16];
     c->why = "matrix units";
     c->constants[0] = lanes * t.waves_m * t.waves_n;
@@ -128,4 +153,21 @@ const char *attention_units(const struct limits *limits, struct call *c, enum at
     uint64_t rows = x.m * t.waves_m, groups = (T + rows - 1) / rows * (kind == ATTENTION_DKV ? kv_heads : heads);
     fold_groups(limits, groups, &c->groups_x, &c->groups_y);
     return NULL;
+}
+
+uint64_t attention_fingerprint(const struct limits *limits, const struct attention_shape *s)
+{
+    struct limits bare = *limits;
+    bare.choices = NULL;
+    bare.products = s->products;
+    uint64_t hash = FNV_START;
+    for (enum attention_kernel kind = ATTENTION_FORWARD; kind <= ATTENTION_DKV; kind++) {
+        struct call c = {.kernel = "", .constants = {0, 0, s->head_dim, s->dropout}, .constant_count = 4};
+        if (kind == ATTENTION_DELTA) continue;
+        attention_units(&bare, &c, kind, 1024, 2, 1, s->head_dim);
+        hash = fnv1a(hash, c.kernel, strlen(c.kernel));
+        hash = fnv1a(hash, &c.subgroup, sizeof c.subgroup);
+        hash = fnv1a(hash, c.constants, c.constant_count * sizeof *c.constants);
+    }
+    return hash;
 }

@@ -6,6 +6,8 @@
 struct choices {
     struct choice *list;
     int count, capacity;
+    struct attention_choice *attention;
+    int attention_count, attention_capacity;
 };
 
 struct choices *choices_new(void)
@@ -17,6 +19,7 @@ void choices_free(struct choices *choices)
 {
     if (!choices) return;
     free(choices->list);
+    free(choices->attention);
     free(choices);
 }
 
@@ -84,4 +87,53 @@ int choices_count(const struct choices *choices)
 const struct choice *choices_at(const struct choices *choices, int i)
 {
     return &choices->list[i];
+}
+
+// ---- attention -----------------------------------------------------------------------------------------------------
+
+static struct attention_choice *find_attention(const struct choices *choices, const struct attention_shape *x)
+{
+    for (int i = 0; choices && i < choices->attention_count; i++) {
+        const struct attention_shape *y = &choices->attention[i].shape;
+        if (x->head_dim == y->head_dim && x->bf16 == y->bf16 && x->dropout == y->dropout && x->products == y->products)
+            return &choices->attention[i];
+    }
+    return NULL;
+}
+
+static struct attention_choice *attention_entry(struct choices *choices, const struct attention_shape *shape)
+{
+    struct attention_choice *c = find_attention(choices, shape);
+    if (c) return c;
+    GROW(choices->attention, choices->attention_count, choices->attention_capacity);
+    c = &choices->attention[choices->attention_count++];
+    *c = (struct attention_choice){.shape = *shape};
+    return c;
+}
+
+void choices_meet_attention(struct choices *choices, const struct attention_shape *shape, enum attention_kernel kernel)
+{
+    attention_entry(choices, shape)->kernels |= 1u << kernel;
+}
+
+void choices_set_attention(struct choices *choices, const struct attention_choice *choice)
+{
+    *attention_entry(choices, &choice->shape) = *choice;
+}
+
+const struct attention_choice *choices_find_attention(
+    const struct choices *choices, const struct attention_shape *shape, uint32_t kernels)
+{
+    const struct attention_choice *c = find_attention(choices, shape);
+    return c && (c->kernels & kernels) == kernels ? c : NULL;
+}
+
+int choices_attention_count(const struct choices *choices)
+{
+    return choices->attention_count;
+}
+
+const struct attention_choice *choices_attention_at(const struct choices *choices, int i)
+{
+    return &choices->attention[i];
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "coopmat.h"
+#include "tiles.h"
 
 #include "args.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 // The matrix shape that multiplies most at once; the kernel asks for multiples of 8. NULL: none.
 static const struct gpu_matrix *matrix_of(const struct gpu_info *info, enum products products)
@@ -84,6 +86,9 @@ static const struct row {
     {2, 2, 1, 1, 2, 1, 128, false},
 };
 
+#define SPLITS 4          // of a shape, at most: the first few of the list are measured, and whole ones must be among them
+#define MOST_PARTS 16
+
 static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, uint32_t layout, bool turn, uint32_t group)
 {
     uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
@@ -93,13 +98,92 @@ static uint64_t shared_bytes(const struct row *r, const struct gpu_matrix *x, ui
     return 16 * (a + b > c ? a + b : c) + 8 * (uint64_t)group + 256; // and lang.glsl's own
 }
 
-// A guess of the time: tiles are worked on in rounds of as many as the device has units, and one tile costs its products
-// and, 64 times as much an element, the copying of its edges.
-static double cost(const struct limits *limits, const struct matmul_shape *s, uint64_t m, uint64_t n)
+// A guess of how many workgroups the device works on at a time.
+static uint64_t units_of(const struct limits *limits)
 {
-    uint64_t units = !limits->info || limits->info->type == GPU_DISCRETE ? 64 : 16;
-    uint64_t rounds = divide_up(divide_up(s->m, m) * divide_up(s->n, n), units);
-    return (double)rounds * (double)(m * n + 64 * (m + n));
+    return !limits->info || limits->info->type == GPU_DISCRETE ? 64 : 16;
+}
+
+struct tile {
+    uint64_t m, n, k; // k: of a step
+    uint64_t count;   // of C's
+};
+
+// A guess of the time, in multiply-adds of one unit: tiles, or parts of them, are worked on in rounds of as many as the device has
+// units; each term of one costs its products and, 64 times as much an element, the copying of its edges. What a split leaves is
+// written and read once more, as dear a byte as the edges, by a kernel of its own.
+#define BYTE 32.0
+#define LAUNCH 1e6
+static double cost(const struct limits *limits, const struct matmul_shape *s, const struct tile *t, uint32_t split)
+{
+    uint64_t units = units_of(limits), steps = divide_up(s->k, t->k);
+    double term = (double)divide_up(t->count * split, units) * (double)(t->m * t->n + 64 * (t->m + t->n));
+    if (split == 1) return term * (double)s->k;
+    double again = 2 * BYTE * (double)split_bytes(limits, s, steps, split) / (double)units;
+    return term * (double)(divide_up(steps, split) * t->k) + again + LAUNCH;
+}
+
+struct list {
+    const struct limits *limits;
+    const struct matmul_shape *shape;
+    struct matmul_variant *out;
+    double costs[COOPMAT_VARIANTS];
+    int count, splits;
+};
+
+// In the order of cost; equal ones in the order they come in. Of the splits only the best stay.
+static void add(struct list *c, const struct matmul_variant *v, double cost)
+{
+    if (v->split > 1 && c->splits == SPLITS) {
+        int worst = c->count - 1;
+        while (c->out[worst].split == 1) worst--;
+        if (c->costs[worst] <= cost) return;
+        c->count--;
+        for (int i = worst; i < c->count; i++) c->costs[i] = c->costs[i + 1], c->out[i] = c->out[i + 1];
+        c->splits--;
+    }
+    assert(c->count < COOPMAT_VARIANTS);
+    int at = c->count++;
+    for (; at > 0 && c->costs[at - 1] > cost; at--) {
+        c->costs[at] = c->costs[at - 1];
+        c->out[at] = c->out[at - 1];
+    }
+    c->costs[at] = cost;
+    c->out[at] = *v;
+    c->splits += v->split > 1;
+}
+
+static void add_parts(struct list *c, const struct matmul_variant *whole, const struct tile *t, uint32_t split, double cost)
+{
+    struct matmul_variant v = *whole;
+    if (split > 1) {
+        v.kernel = c->shape->products == PRODUCTS_BF16 ? "matmul_coopmat_parts_bf16" : "matmul_coopmat_parts_fp16";
+        v.constants[v.constant_count++] = v.split = split;
+        v.step = (uint32_t)t->k;
+        v.why = "matrix units, k split to fill the device";
+        snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
+    }
+    fold_groups(c->limits, t->count * split, &v.groups_x, &v.groups_y);
+    add(c, &v, cost);
+}
+
+// Where tiles leave units idle: the two best ways to split k, if the guess is that they pay.
+static void add_splits(struct list *c, const struct matmul_variant *whole, const struct tile *t)
+{
+    uint32_t taken = 1;
+    if (t->count >= 2 * units_of(c->limits)) return;
+    for (int way = 0; way < 2; way++) {
+        uint32_t best = 1;
+        double least = cost(c->limits, c->shape, t, 1);
+        for (uint32_t split = 2; split <= MOST_PARTS; split *= 2) {
+            if (split == taken || !split_bytes(c->limits, c->shape, divide_up(c->shape->k, t->k), split)) continue;
+            double each = cost(c->limits, c->shape, t, split);
+            if (each < least) best = split, least = each;
+        }
+        if (best == 1) return;
+        add_parts(c, whole, t, best, least);
+        taken = best;
+    }
 }
 
 int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, struct matmul_variant *out)
@@ -108,8 +192,7 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
     const struct gpu_matrix *x = matrix_of(info, s->products);
     uint32_t least = x ? lanes_of(info, x) : 0;
     if (!least || s->m < x->m || s->n < x->n) return 0;
-    double costs[COOPMAT_VARIANTS];
-    int count = 0;
+    struct list list = {.limits = limits, .shape = s, .out = out};
     for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
         const struct row *r = &rows[i / 2];
         // Operands that k walks are turned on the way: fewer instructions with every compiler that we can look into. Next
@@ -124,7 +207,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         bool room = (s->layout == LAYOUT_NT || turn) && (!twice || (s->layout != LAYOUT_NN && s->a_bf16 && s->b_bf16));
         if (wide && !room && r->waves_m * r->waves_n * r->frags_m * r->frags_n == 128) continue;
         // Two operands in f32, both to be turned, leave lanes of the narrowest subgroups no registers for several fragments.
-        if (turn && lanes < 16 && r->frags_m > 1 && s->layout == LAYOUT_TN && !s->a_bf16 && !s->b_bf16) continue;
+        bool across = lanes < 16 && r->frags_m > 1 && s->layout == LAYOUT_TN && !s->a_bf16 && !s->b_bf16;
+        if (turn && across) continue;
         uint64_t m = x->m * r->frags_m * r->waves_m, n = x->n * r->frags_n * r->waves_n, k = x->k * r->steps;
         uint32_t group = lanes * r->waves_m * r->waves_n;
         if (group > info->max_invocations || group > info->max_group_size ||
@@ -137,15 +221,11 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
             .split = 1};
         snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
             (unsigned)k, twice ? " by 64" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
-        fold_groups(limits, divide_up(s->m, m) * divide_up(s->n, n), &v.groups_x, &v.groups_y);
-        assert(count < COOPMAT_VARIANTS);
-        int at = count++;
-        for (double c = costs[at] = cost(limits, s, m, n); at > 0 && costs[at - 1] > c; at--) {
-            costs[at] = costs[at - 1];
-            out[at] = out[at - 1];
-            costs[at - 1] = c;
-        }
-        out[at] = v;
+        // Software devices have no units that stand idle.
+        struct tile t = {m, n, k, divide_up(s->m, m) * divide_up(s->n, n)};
+        add_parts(&list, &v, &t, 1, cost(limits, s, &t, 1));
+        // Of the rows that fill a lane's registers none (a part's number takes one more).
+        if (!limits->software && !r->bf16 && (turn || across || s->layout == LAYOUT_NT)) add_splits(&list, &v, &t);
     }
-    return count;
+    return list.count;
 }

@@ -18,13 +18,18 @@ const char *products_name(enum products products); // "f32", "fp16", "bf16"
 
 // The tiles for this shape, the best guess first; returns their number, at most COOPMAT_VARIANTS. 0 for products in F32, on
 // devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.
-#define COOPMAT_VARIANTS 20
+#define COOPMAT_VARIANTS 24
 int coopmat_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
 // Attention's forward pass, dQ or dK and dV on the matrix unit of limits->products: sets a call's kernel, workgroup and
 // subgroup size, constants from id 4 on, grid and `why`, and returns NULL. Else it leaves the call alone and returns why not: ""
-// where products are in f32, or in a few words. The three kernels go together: all of them use matrix units or none.
+// where products are in f32, or in a few words; limits->choices may hold that they were found wrong on the device. The three kernels go together: all of them use matrix units or none.
 const char *attention_units(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
     uint32_t kv_heads, uint32_t head_dim);
+// Adds the attention kernels on matrix units among the program's calls to limits.met.
+void attention_meet(const struct program *p);
+// Of the constants that these kernels would have: two builds may choose other tiles.
+struct attention_shape;
+uint64_t attention_fingerprint(const struct limits *limits, const struct attention_shape *shape);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "cost.h"
+#include "coopmat.h"
 
 #include "args.h"
 
@@ -227,6 +228,7 @@ void program_make(struct program *p, struct graph *g, const struct limits *limit
         assert(operators[n.op].backward);
         operators[n.op].backward(p, &n);
     }
+    if (p->limits.met) attention_meet(p);
 }
 
 void program_free(struct program *p)

@@ -66,6 +66,14 @@ static bool fits(const struct limits *limits, uint32_t group, uint64_t shared)
         (group <= limits->info->max_invocations && group <= limits->info->max_group_size && shared <= limits->info->max_shared);
 }
 
+uint64_t split_bytes(const struct limits *limits, const struct matmul_shape *s, uint64_t steps, uint32_t split)
+{
+    uint64_t partial = 4 * split * s->m * ((s->n + 7) / 8 * 8);
+    if (steps < 4 * split || partial > limits->max_range || partial > limits->max_allocation) return 0;
+    // A split that leaves its last parts without work is a smaller one in disguise.
+    return (split - 1) * divide_up(steps, split) < steps ? partial : 0;
+}
+
 // matmul_shared: a workgroup's rows and columns of C and step of k, a lane's rows and columns, the share of the device's
 // multiply-adds that its inner loop can reach (products among all instructions, and vec4s from shared memory for each).
 static const struct tile {
@@ -99,10 +107,8 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     struct speed speed = speed_of(c->limits);
     double cost = 0;
     if (split > 1) {
-        uint64_t partial = 4 * split * s->m * ((s->n + 7) / 8 * 8);
-        if (steps < 4 * split || partial > c->limits->max_range || partial > c->limits->max_allocation) return;
-        // A split that leaves its last parts without work is a smaller one in disguise.
-        if ((split - 1) * divide_up(steps, split) >= steps) return;
+        uint64_t partial = split_bytes(c->limits, s, steps, split);
+        if (partial == 0) return;
         v.why = "tiles in shared memory, k split to fill the device";
         cost = speed.launch + 2 * (double)partial / speed.bytes;
     }

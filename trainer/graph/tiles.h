@@ -17,4 +17,8 @@ uint32_t lane_sums(const struct limits *limits);
 #define TILES_VARIANTS 44
 int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
+// Bytes of what `split` parts of sums of so many steps leave to be added up; 0 where k cannot be cut so: too much for a binding,
+// too little for a part.
+uint64_t split_bytes(const struct limits *limits, const struct matmul_shape *s, uint64_t steps, uint32_t split);
+
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tune.h"
 
+#include "coopmat.h"
+#include "cost.h"
 #include "ops_parts.h"
 #include "record.h"
 
@@ -104,6 +106,25 @@ static double run_once(struct replay *r, const struct probe *x)
     return count > x->first ? seconds : wall;
 }
 
+bool tune_kernels_make(struct tune_kernels *kernels, struct gpu *gpu, const struct program *p)
+{
+    kernels->list = mem_alloc((size_t)p->call_count * sizeof(struct gpu_kernel *));
+    for (int i = 0; i < p->call_count; i++) {
+        struct kernel_spec spec = kernel_spec_of(p->graph, &p->calls[i]);
+        struct gpu_kernel *kernel = gpu_kernel_try(gpu, spec.name, spec.constants, spec.count, spec.subgroup);
+        if (!kernel) return false;
+        kernels->list[kernels->count++] = kernel;
+    }
+    return true;
+}
+
+void tune_kernels_free(struct tune_kernels *kernels, struct gpu *gpu)
+{
+    for (int i = 0; i < kernels->count; i++) gpu_kernel_free(gpu, kernels->list[i]);
+    free(kernels->list);
+    *kernels = (struct tune_kernels){0};
+}
+
 int tune_try(struct gpu *gpu, const struct limits *limits, const struct matmul_shape *shape,
     const struct matmul_variant *variant, int runs, double *seconds, struct error *e)
 {
@@ -116,8 +137,11 @@ int tune_try(struct gpu *gpu, const struct limits *limits, const struct matmul_s
     probe_make(&x, &own, shape);
     struct engine *engine = NULL;
     struct replay *r = NULL;
-    int right = -1;
-    if (plan_make(&x.plan, &x.program, e) == 0 && (engine = engine_open(gpu, &x.graph, OPTIMIZER_NONE, e))) {
+    int right = TUNE_FAILED;
+    struct tune_kernels made = {0};
+    if (!tune_kernels_make(&made, gpu, &x.program)) {
+        right = TUNE_REFUSED;
+    } else if (plan_make(&x.plan, &x.program, e) == 0 && (engine = engine_open(gpu, &x.graph, OPTIMIZER_NONE, e))) {
         engine_reserve(engine, &x.plan);
         r = replay_make(engine, &x.program, &x.plan, true, e);
     }
@@ -126,14 +150,15 @@ int tune_try(struct gpu *gpu, const struct limits *limits, const struct matmul_s
         run_once(r, &x);
         replay_state_read(r, x.wrong, wrong, 0, sizeof wrong);
         for (int i = 0; i < COMPARE_GROUPS; i++) all |= wrong[i];
-        right = all == 0;
-        for (int i = 0; seconds && right && i < runs; i++) {
+        right = all == 0 ? TUNE_RIGHT : TUNE_WRONG;
+        for (int i = 0; seconds && right == TUNE_RIGHT && i < runs; i++) {
             double took = run_once(r, &x);
             if (i == 0 || took < *seconds) *seconds = took;
         }
         replay_free(engine, r);
     }
     engine_close(engine);
+    tune_kernels_free(&made, gpu);
     probe_free(&x);
     choices_free(only);
     return right;
@@ -147,12 +172,16 @@ static int more_work(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static void say_wrong(const struct gpu *gpu, const struct matmul_shape *s, const struct matmul_variant *v)
+static const char *fault(int verdict)
 {
-    static const char *const layouts[] = {[LAYOUT_NT] = "NT", [LAYOUT_NN] = "NN", [LAYOUT_TN] = "TN"};
-    say("%s (%s): the product %s %llu x %llu x %llu by %s, %s, gives wrong numbers and is not used", gpu_info(gpu)->name,
-        gpu_info(gpu)->driver, layouts[s->layout], (unsigned long long)s->m, (unsigned long long)s->n, (unsigned long long)s->k,
-        v->kernel, v->name);
+    return verdict == TUNE_REFUSED ? "is refused by the driver" : "gives wrong numbers";
+}
+
+static void say_wrong(const struct gpu *gpu, const struct matmul_shape *s, const struct matmul_variant *v, int verdict)
+{
+    say("%s (%s): the product %s %llu x %llu x %llu by %s, %s, %s and is not used", gpu_info(gpu)->name, gpu_info(gpu)->driver,
+        layout_name(s->layout), (unsigned long long)s->m, (unsigned long long)s->n, (unsigned long long)s->k, v->kernel, v->name,
+        fault(verdict));
 }
 
 // What is checked in place of a product that is not measured: the same but for fewer rows of C, with the last rows' tail.
@@ -184,11 +213,11 @@ static int choose(struct choices *choices, struct gpu *gpu, const struct limits 
         struct matmul_shape small = fewer_rows(s);
         struct matmul_variant w = measure ? v[i] : same_variant(limits, &small, &v[i]);
         int right = tune_try(gpu, limits, measure ? s : &small, &w, TIMED_RUNS, measure && *left > 0 ? &seconds : NULL, e);
-        if (right < 0) return -1;
+        if (right == TUNE_FAILED) return -1;
         report->tried++;
-        if (!right) {
+        if (right != TUNE_RIGHT) {
             report->wrong++;
-            say_wrong(gpu, s, &v[i]);
+            say_wrong(gpu, s, &v[i], right);
             continue;
         }
         *left -= (1 + TIMED_RUNS) * seconds;
@@ -204,6 +233,23 @@ static int choose(struct choices *choices, struct gpu *gpu, const struct limits 
     }
     choices_set(choices, s, &v[best], least);
     report->products++;
+    return 0;
+}
+
+static int choose_attention(struct choices *choices, struct gpu *gpu, const struct limits *limits, const struct attention_choice *met,
+    struct tune_report *report, struct error *e)
+{
+    if (choices_find_attention(choices, &met->shape, met->kernels)) return 0;
+    int verdict = tune_attention_try(gpu, limits, &met->shape, met->kernels, NULL, e);
+    if (verdict == TUNE_FAILED) return -1;
+    struct attention_choice c = *met;
+    c.right = verdict == TUNE_RIGHT;
+    c.fingerprint = attention_fingerprint(limits, &c.shape);
+    choices_set_attention(choices, &c);
+    report->attentions++;
+    if (verdict != TUNE_RIGHT)
+        say("%s (%s): attention on matrix units, heads of %u, %s and is not used", gpu_info(gpu)->name, gpu_info(gpu)->driver,
+            met->shape.head_dim, fault(verdict));
     return 0;
 }
 
@@ -228,6 +274,8 @@ int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, 
         }
         status = choose(choices, gpu, limits, &order[i]->shape, measure, &left, report, e);
     }
+    for (int i = 0; i < choices_attention_count(met) && status == 0; i++)
+        status = choose_attention(choices, gpu, limits, choices_attention_at(met, i), report, e);
     free(order);
     mem_trim();
     report->seconds = clock_seconds() - began;

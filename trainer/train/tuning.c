@@ -34,6 +34,21 @@ static cJSON *shape_json(const struct matmul_shape *s)
     return o;
 }
 
+static cJSON *attention_json(const struct attention_choice *c)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%016" PRIx64, c->fingerprint);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "attention", c->shape.head_dim);
+    cJSON_AddStringToObject(o, "products", products_name(c->shape.products));
+    cJSON_AddNumberToObject(o, "bf16", c->shape.bf16);
+    cJSON_AddNumberToObject(o, "dropout", c->shape.dropout);
+    cJSON_AddNumberToObject(o, "kernels", c->kernels);
+    cJSON_AddNumberToObject(o, "right", c->right);
+    cJSON_AddStringToObject(o, "fingerprint", text);
+    return o;
+}
+
 struct cJSON *tuning_json(const struct choices *choices)
 {
     cJSON *list = cJSON_CreateArray();
@@ -47,6 +62,8 @@ struct cJSON *tuning_json(const struct choices *choices)
         cJSON_AddNumberToObject(o, "seconds", c->seconds);
         cJSON_AddItemToArray(list, o);
     }
+    for (int i = 0; i < choices_attention_count(choices); i++)
+        cJSON_AddItemToArray(list, attention_json(choices_attention_at(choices, i)));
     return list;
 }
 
@@ -64,20 +81,40 @@ static const char *string(const cJSON *object, const char *key)
     return text ? text : "";
 }
 
+static bool products_read(enum products *products, const cJSON *o)
+{
+    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
+        if (strcmp(products_name(p), string(o, "products")) == 0) return *products = p, true;
+    return false;
+}
+
+static bool attention_read(struct choices *choices, const struct limits *limits, const cJSON *o)
+{
+    int64_t head = whole(o, "attention"), kernels = whole(o, "kernels"), right = whole(o, "right"), bf16 = whole(o, "bf16"),
+            dropout = whole(o, "dropout");
+    struct attention_choice c = {.kernels = (uint32_t)kernels, .right = right == 1,
+        .shape = {.head_dim = (uint32_t)head, .bf16 = bf16 == 1, .dropout = dropout == 1}};
+    char text[32];
+    if (head < 1 || head > 65536 || kernels < 1 || kernels > UINT32_MAX || right < 0 || bf16 < 0 || dropout < 0) return false;
+    if (!products_read(&c.shape.products, o)) return false;
+    snprintf(text, sizeof text, "%016" PRIx64, c.fingerprint = attention_fingerprint(limits, &c.shape));
+    if (strcmp(text, string(o, "fingerprint")) != 0) return false;
+    choices_set_attention(choices, &c);
+    return true;
+}
+
 static bool shape_read(struct matmul_shape *s, const cJSON *o)
 {
     int64_t v[10];
     static const char *const keys[] = {"m", "n", "k", "a_bf16", "b_bf16", "c_bf16", "live_m", "live_k", "add", "epilogue"};
-    bool good = true, layout = false, products = false;
+    bool good = true, layout = false;
     for (int i = 0; i < 10; i++) good = (v[i] = whole(o, keys[i])) >= 0 && good;
     *s = (struct matmul_shape){.m = (uint64_t)v[0], .n = (uint64_t)v[1], .k = (uint64_t)v[2], .a_bf16 = v[3] == 1,
         .b_bf16 = v[4] == 1, .c_bf16 = v[5] == 1, .live_m = (uint32_t)v[6], .live_k = (uint32_t)v[7], .add = (uint32_t)v[8],
         .epilogue = (uint32_t)v[9]};
     for (uint32_t i = 0; i < 3 && !layout; i++)
         if ((layout = strcmp(layout_name(i), string(o, "layout")) == 0)) s->layout = i;
-    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16 && !products; p++)
-        if ((products = strcmp(products_name(p), string(o, "products")) == 0)) s->products = p;
-    return good && layout && products && v[0] > 0 && v[1] > 0 && v[2] > 0;
+    return products_read(&s->products, o) && good && layout && v[0] > 0 && v[1] > 0 && v[2] > 0;
 }
 
 int tuning_read(struct choices *choices, const struct limits *limits, const struct cJSON *list)
@@ -89,6 +126,10 @@ int tuning_read(struct choices *choices, const struct limits *limits, const stru
         struct matmul_shape shape;
         struct matmul_variant v;
         char text[32];
+        if (cJSON_GetObjectItemCaseSensitive(o, "attention")) {
+            count += attention_read(choices, limits, o);
+            continue;
+        }
         if (!shape_read(&shape, o) || !matmul_find(limits, &shape, string(o, "variant"), &v)) continue;
         snprintf(text, sizeof text, "%016" PRIx64, fingerprint(&v));
         const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
@@ -140,6 +181,7 @@ static void cache_write(const struct gpu *gpu, const struct limits *limits, cons
         const struct choice *c = choices_at(found, i);
         choices_set(all, &c->shape, &c->variant, c->seconds);
     }
+    for (int i = 0; i < choices_attention_count(found); i++) choices_set_attention(all, choices_attention_at(found, i));
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "device", gpu_info(gpu)->name);
     cJSON_AddStringToObject(json, "driver", gpu_info(gpu)->driver);
@@ -177,6 +219,10 @@ void tuning_print(struct text *out, const struct choices *choices, const struct 
         names[most].count = 0;
     }
     if (others) text_print(out, ", others (%d)", others);
+    for (int i = 0; i < choices_attention_count(choices); i++) {
+        const struct attention_choice *c = choices_attention_at(choices, i);
+        if (!c->right) text_print(out, "; no matrix units for attention, heads of %u: wrong or refused", c->shape.head_dim);
+    }
 }
 
 static void report_say(const struct gpu *gpu, const struct tune_report *r, bool measured, const struct choices *choices,
@@ -191,6 +237,7 @@ static void report_say(const struct gpu *gpu, const struct tune_report *r, bool 
     else if (r->products)
         say("%d product%s checked on %s in %.1f s, %d variant%s wrong", r->products, plural((uint64_t)r->products), gpu_info(gpu)->name,
             r->seconds, r->wrong, plural((uint64_t)r->wrong));
+    if (r->attentions) say("attention on matrix units was tried on %s, too", gpu_info(gpu)->name);
     say("products: %s", text.bytes ? text.data : "none");
     text_free(&text);
 }
@@ -203,6 +250,10 @@ static struct choices *known(const struct gpu *gpu, const struct limits *limits,
     for (int i = 0; i < choices_count(met); i++) {
         const struct choice *c = choices_find(cached, &choices_at(met, i)->shape);
         if (c && !(limits->lean && c->variant.split > 1)) choices_set(choices, &c->shape, &c->variant, c->seconds);
+    }
+    for (int i = 0; i < choices_attention_count(met); i++) {
+        const struct attention_choice *m = choices_attention_at(met, i), *c = choices_find_attention(cached, &m->shape, m->kernels);
+        if (c) choices_set_attention(choices, c);
     }
     choices_free(cached);
     return choices;
@@ -221,7 +272,7 @@ struct choices *tuning_choose(
         choices_free(choices);
         return NULL;
     }
-    if (report.products && !bare.lean) cache_write(gpu, &bare, choices); // lean ones are this run's own
+    if ((report.products || report.attentions) && !bare.lean) cache_write(gpu, &bare, choices); // lean ones are this run's own
     report_say(gpu, &report, measure, choices, met);
     return choices;
 }
