@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "program.h"
 #include "coopmat.h"
+#include "cost.h"
 
 #include "args.h"
 
@@ -85,11 +86,10 @@ void call_groups(const struct program *p, struct call *c, uint64_t groups)
 
 void call_shape(char *text, size_t bytes, const struct call *c)
 {
-    static const char *const layouts[] = {[LAYOUT_NT] = "NT", [LAYOUT_NN] = "NN", [LAYOUT_TN] = "TN"};
     if (strncmp(c->kernel, "matmul_", 7) == 0 && c->args_bytes == sizeof(struct matmul_args)) {
         struct matmul_args a;
         memcpy(&a, c->args, sizeof a);
-        snprintf(text, bytes, "%s %u x %u x %u", layouts[c->constants[2]], a.m, a.n, a.k);
+        snprintf(text, bytes, "%s %u x %u x %u", layout_name(c->constants[2]), a.m, a.n, a.k);
     } else if (strncmp(c->kernel, "attention_", 10) == 0 && c->args_bytes == sizeof(struct attention_args)) {
         struct attention_args a;
         memcpy(&a, c->args, sizeof a);
