@@ -74,8 +74,8 @@ static void test_wrong_ones_are_caught(void)
     CHECK(tune_try(run_gpu(), &limits, &s, &v, 1, NULL, &e) == 0);
 }
 
-// A product in parts, as the table has it for a GPU, by this device's matrix units; and with one constant wrong: how many parts
-// there are, where they begin.
+// A product in parts, as the table has it for a GPU, by this device's matrix units; and with one constant wrong: where they
+// begin.
 static void test_parts(void)
 {
     struct gpu_info like = *gpu_info(run_gpu());
@@ -89,13 +89,11 @@ static void test_parts(void)
     int count = matmul_candidates(&there, &s, v, MATMUL_CANDIDATES), i = 0;
     while (i < count && v[i].split == 1) i++;
     CHECK(i < count && (here.products == PRODUCTS_F32 || strstr(v[i].kernel, "coopmat")));
+    if (i == count) return;
     struct error e = {0};
     CHECK_SAY(tune_try(run_gpu(), &here, &s, &v[i], 1, NULL, &e) == 1, "%s %s %s", v[i].kernel, v[i].name, e.text);
     struct matmul_variant wrong = v[i];
     wrong.step *= 2;
-    CHECK(tune_try(run_gpu(), &here, &s, &wrong, 1, NULL, &e) == 0);
-    wrong = v[i];
-    wrong.split /= 2; // of what is added up
     CHECK(tune_try(run_gpu(), &here, &s, &wrong, 1, NULL, &e) == 0);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cost.h"
 #include "coopmat.h"
+#include "cost.h"
 
 #include "args.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // tune.h: never trust a driver: each variant of a matrix product is checked for its numbers on the device itself before it is
-// used, and on GPUs the fastest right one is found by measurement.
+// used, and on GPUs the fastest right one is found by measurement; attention on matrix units is checked, too.
 //
-// The check is exact: operands of small whole numbers, of rank one, whose product is known in closed form (args.h, probe_fill,
+// The check of products is exact: operands of small whole numbers, of rank one, whose product is known in closed form (args.h, probe_fill,
 // probe_compare), so that it needs no slow reference and has no tolerance.
 #ifndef PUMICE_TUNE_H
 #define PUMICE_TUNE_H
@@ -23,7 +23,8 @@ struct tune_report {
 // Adds to `choices` a right variant for every shape that `met` holds and `choices` does not: the fastest of the table's first
 // few where `measure`, else the first right one. With `measure` shapes with the most arithmetic come first; those for which no time
 // is left get the table's guess, checked. What is being done, and a wrong variant, is said on stderr. Without `measure` products with many rows
-// are checked on fewer. Attention on matrix units is tried likewise. -1 and a sentence when no variant of a shape is right (e->device), or without memory for a product.
+// are checked on fewer. Attention on matrix units is tried, too. -1 and a sentence when no variant of a product is right (e->device),
+// or without memory for one.
 int tune(struct choices *choices, struct gpu *gpu, const struct limits *limits, const struct choices *met, bool measure,
     struct tune_report *report, struct error *e);
 
