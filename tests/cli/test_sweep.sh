@@ -70,9 +70,9 @@ based() { "$pumice" sweep grid.json --set init=null model_name_or_path=base outp
 says "a sweep from a model" 0 "1 run, 0 finished" based
 cp mixed/model.safetensors base/model.safetensors
 says "another model of that name" 1 "run seed=1: " based --axis seed=1,2
-says "and which" 1 "began with, $(pwd -P)/base, has changed since" based --axis seed=1,2
+says "and which" 1 "began with another model than the one at $(pwd -P)/base now" based --axis seed=1,2
 check "nothing is made of it" test ! -e based/seed=2
-says "nor does a run go on" 1 "has changed since" "$pumice" train based/seed=1/pumice_config.json --resume
+says "nor does a run go on" 1 "began with another model" "$pumice" train based/seed=1/pumice_config.json --resume
 grep -v '"model"' based/seed=1/pumice_plan.json >older
 sed '$!N; s/,\n}$/\n}/; P; D' older >based/seed=1/pumice_plan.json
 says "runs of older versions do" 0 "2 runs, 1 finished" based --axis seed=1,2

@@ -64,7 +64,7 @@ static void test_cuts(void)
     CHECK(gpu_list_cuts(list) == 7);
     double waited = gpu_queue_seconds(gpu);
     uint64_t before = gpu->submitted, ticket = gpu_submit(gpu, list);
-    CHECK(gpu_queue_seconds(gpu) >= waited && gpu_queue_seconds(gpu) < waited + 60);
+    CHECK(gpu_queue_seconds(gpu) > waited && gpu_queue_seconds(gpu) < waited + 60); // for four of the seven
     CHECK(ticket == before + 7 && gpu->completed + QUEUED_CUTS >= ticket); // no more than a few wait
     gpu_wait(gpu, ticket);
     check_words(y, 0 + 1 + 2 + 3 + 4 + 5 + 6, "cuts");

@@ -401,7 +401,6 @@ static void test_results(void)
     free(path);
 }
 
-// Time left, by the measure of the run that is going on and of those before it.
 // No two columns of one name.
 static void test_columns(void)
 {
@@ -422,6 +421,7 @@ static void test_columns(void)
     free(path);
 }
 
+// Time left, by the measure of the run that is going on and of those before it.
 static void test_time_left(void)
 {
     struct sweep_progress p = {.now = 100, .later = 300};

@@ -114,7 +114,7 @@ static void compare(struct gpu *gpu, enum form form)
 {
     struct blueprint_options o = {.budget = BUDGET, .positions = 64, .dropout = true, .optimizer = OPTIMIZER_ADAMW};
     struct outcome out[2] = {{0}};
-    int parts[2] = {0};
+    int parts[2] = {0}, submissions[2] = {0};
     struct blueprint b[2];
     struct session *s[2] = {0};
     bool planned[2] = {0};
@@ -133,7 +133,9 @@ static void compare(struct gpu *gpu, enum form form)
         if (!planned[cut]) break;
         parts[cut] = check_calls(&b[cut], forms[form]);
         s[cut] = step(&out[cut], gpu, &b[cut]);
+        submissions[cut] = s[cut] ? session_cuts(s[cut]) : 0;
     }
+    CHECK_SAY(submissions[0] >= 1 && submissions[1] > submissions[0], "%d submissions, and %d", submissions[0], submissions[1]);
     CHECK_SAY(parts[0] == 3 * (int)model.config.layers && parts[1] >= 2 * parts[0], "%d calls, and %d in parts", parts[0], parts[1]);
     CHECK(out[0].count > 0 && out[0].count == out[1].count);
     if (out[0].count > 0 && out[0].count == out[1].count) {

@@ -76,16 +76,15 @@ static int run(struct set *sets, size_t count, struct bundle *bundle, const char
 {
     struct evaluator v = {0};
     struct writer w = {0};
-    uint32_t longest = 0, capacity = 0, prompt = 0, most = 0, rows = 0;
+    uint32_t longest = 0, capacity = 0, most = 0, rows = 0;
     for (size_t i = 0; i < count; i++) {
         const struct ability *a = &sets[i].ability;
         longest = larger(longest, a->longest);
         capacity = larger(capacity, a->capacity);
-        if (a->capacity) prompt = larger(prompt, a->capacity - a->max_new_tokens);
         most = larger(most, a->rows);
         rows += a->rows;
     }
-    bundle_say_positions(bundle, larger(longest, prompt));
+    bundle_say_positions(bundle, larger(longest, capacity)); // answers take positions, too
     struct gpu *gpu = device_open(device, e);
     enum storage storage;
     bool ok = gpu && precision_parse(&storage, precision, gpu_info(gpu), e) == 0;

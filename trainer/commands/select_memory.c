@@ -328,7 +328,7 @@ static cJSON *split_of(const struct selection *s)
 }
 
 // The summary. Without a split it says that its files are perhaps being written: none of them is believed later.
-static int write_summary(const struct selection *s, const char *path, cJSON *split, const cJSON *files, struct error *e)
+static int write_summary(const struct selection *s, const char *path, const cJSON *split, const cJSON *files, struct error *e)
 {
     cJSON *o = memory_summary(&s->memory);
     cJSON_AddStringToObject(o, "model", s->choice->model);
@@ -345,10 +345,10 @@ static void add_name(cJSON *names, const char *name)
     if (!cJSON_GetObjectItemCaseSensitive(names, name)) cJSON_AddNullToObject(names, name);
 }
 
-// The names of all files that there may be when this call is stopped while it writes.
-static cJSON *names_at_work(const struct selection *s, const cJSON *earlier)
+// The names of all files that there may be when this call is stopped while it writes; with the rows of those that stay as they are.
+static cJSON *names_at_work(const struct selection *s, const cJSON *earlier, bool same)
 {
-    cJSON *names = cJSON_CreateObject();
+    cJSON *names = same && earlier ? cJSON_Duplicate(earlier, true) : cJSON_CreateObject();
     char name[64];
     for (const cJSON *f = earlier ? earlier->child : NULL; f; f = f->next) add_name(names, f->string);
     for (int l = 0; l < MEMORY_LEVELS; l++) {
@@ -373,14 +373,15 @@ static int take_earlier(struct selection *s, const char *summary, const cJSON *s
     bool same = cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "split"), split, true) &&
                 cJSON_Compare(cJSON_GetObjectItemCaseSensitive(o, "settings"), s->settings, true);
     const cJSON *files = cJSON_GetObjectItemCaseSensitive(o, "files");
-    cJSON *names = names_at_work(s, files);
-    int status = write_summary(s, summary, NULL, names, e); // before the first file changes
+    cJSON *names = names_at_work(s, files, same);
+    int status = write_summary(s, summary, same ? split : NULL, names, e); // before the first file changes
     cJSON_Delete(names);
     for (const cJSON *f = files && status == 0 ? files->child : NULL; f; f = f->next) {
         if (strchr(f->string, '/')) continue; // no name of ours
         char *path = path_join(s->choice->output, f->string);
-        if (same && file_exists(path)) cJSON_AddNumberToObject(s->files, f->string, f->valuedouble);
-        if (!same && unlink(path) == 0)
+        bool stays = same && cJSON_IsNumber(f);
+        if (stays && file_exists(path)) cJSON_AddNumberToObject(s->files, f->string, f->valuedouble);
+        if (!stays && unlink(path) == 0)
             say("%s: removed, it is of other settings, facts, tests or relations, or of a call that was stopped", path);
         free(path);
     }
@@ -478,7 +479,7 @@ int select_memory(const struct command *c, int argc, char **argv)
         {"size", OPTION_LIST, &o.sizes, "ROWS...", "training rows of each level, balanced over relations; nested"},
         {"relations", OPTION_LIST, &o.relations, "NAME...", "relations to train on (default: all that have facts)"},
         {"test", OPTION_NUMBER, &o.test, "SHARE",
-            "of a relation's facts kept for tests, where no fact says \"split\" (0.25)"},
+            "of a relation's subjects kept for tests, where no fact says \"split\" (0.25)"},
         {"samples", OPTION_COUNT, &o.samples, "N", "of each template (default 10)"},
         {"temperature", OPTION_NUMBER, &o.temperature, "T", "of the draws (default 0.7)"},
         {"max-new-tokens", OPTION_COUNT, &o.new_tokens, "TOKENS", "longest output (default 32)"},

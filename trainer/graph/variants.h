@@ -10,7 +10,7 @@
 struct matmul_shape {
     uint32_t layout; // LAYOUT_
     uint64_t m, n, k;
-    bool a_bf16, b_bf16, c_bf16;            // how the operands are stored; E as C
+    bool a_bf16, b_bf16, c_bf16;            // how the operands are stored; a residual as C, a bias in f32
     uint32_t live_m, live_k, add, epilogue; // LIVE_, LIVE_, ADD_, EPILOGUE_
     enum products products;
 };

@@ -84,6 +84,6 @@ void bundle_say_positions(const struct bundle *b, uint32_t tokens)
 {
     uint32_t positions = b->model.config.max_positions;
     if (tokens > positions)
-        say("warning: the longest row has %u tokens, and the model was made for %u positions; lower max_length, or do not trust what it "
+        say("warning: the longest row has %u tokens, its answer included, and the model was made for %u positions; lower max_length, or do not trust what it "
             "says beyond", tokens, positions);
 }

@@ -4,6 +4,7 @@
 #include "train/run_parts.h"
 
 #include "graph/coopmat.h"
+#include "train/checkpoint.h"
 #include "train/output.h"
 #include "train/plan_file.h"
 
@@ -188,7 +189,7 @@ int run_compare_model(const struct config *c, const struct model *m, struct erro
     if (!m->path || !plan_model(before, c->output_dir)) return 0;
     if (model_fingerprint(now, m, e)) return -1;
     if (strcmp(before, now) == 0) return 0;
-    return error_set(e, "%s: the model that it began with, %s, has changed since; restore it, or start anew in another output_dir",
+    return error_set(e, "%s: it began with another model than the one at %s now; restore it, or start anew in another output_dir",
         c->output_dir, c->model_name_or_path);
 }
 
@@ -197,6 +198,18 @@ uint64_t run_disk(const struct config *c, const struct blueprint *b)
     uint64_t model = c->save_dtype == PRECISION_F32 ? 4 : 2, moments = run_optimizer(c) == OPTIMIZER_ADAMW ? 8 : 0;
     uint64_t checkpoint = c->save_strategy == WHEN_NO ? 0 : 4 + (model == 2 ? 2 : 0) + moments;
     return b->layout.parameters * (model + checkpoint);
+}
+
+// Whether the run would go on from a checkpoint; what is wrong with one is said when it does.
+static bool began(const struct config *c)
+{
+    char *folder = NULL;
+    struct run_state state = {0};
+    struct error e = {0};
+    bool found = folder_exists(c->output_dir) && checkpoint_latest(&folder, &state, c->output_dir, &e) == 1;
+    if (found) run_state_free(&state);
+    free(folder);
+    return found;
 }
 
 int run_check(const struct config *c, struct workshop *w, bool made, struct run_forecast *out, struct error *e)
@@ -208,8 +221,8 @@ int run_check(const struct config *c, struct workshop *w, bool made, struct run_
     if (!bundle || dataset_open(&d, c, bundle, workshop_shelf(w), true, e)) return -1;
     struct limits limits = limits_of(gpu_info(gpu));
     struct blueprint b;
-    int status = made ? run_compare_model(c, &bundle->model, e) || compare_data(c, &d, e) ? -1 : 0
-                      : run_blueprint(&b, c, &d, bundle, &limits, e);
+    int status = made || began(c) ? run_compare_model(c, &bundle->model, e) : 0;
+    if (status == 0) status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
     if (status == 0)
         *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model)), made ? 0 : run_disk(c, &b)};
     if (status == 0 && !made) blueprint_free(&b);

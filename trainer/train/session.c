@@ -250,6 +250,11 @@ struct engine *session_engine(struct session *s)
     return s->engine;
 }
 
+int session_cuts(const struct session *s)
+{
+    return replay_cuts(s->train);
+}
+
 struct generator *session_generator(struct session *s)
 {
     return s->generator;

@@ -59,6 +59,7 @@ struct session;
 struct session *session_open(const struct blueprint *b, const struct model *model, struct gpu *gpu, struct error *e);
 void session_close(struct session *s);
 struct engine *session_engine(struct session *s);
+int session_cuts(const struct session *s); // submissions that a micro-batch of training makes
 struct generator *session_generator(struct session *s); // NULL without generation; the session's
 
 // What changes from step to step.
