@@ -120,13 +120,18 @@ wait "$pid" 2>/dev/null || true
 mkdir full
 if mount -t tmpfs -o size=2m tmpfs full 2>/dev/null; then
     trap 'umount "$work/full"; rm -rf "$work"' EXIT
-    says "no room for a single model" 1 "full/large: its disk has 2.1 MB left, and 4." "$pumice" train tiny.json --set output_dir=full/large \
+    says "no room for a single model" 1 "full/large: its disk has 2.1 MB left, and 1" "$pumice" train tiny.json --set output_dir=full/large \
         init.hidden_size=96 init.intermediate_size=384
     says "no room for a sweep" 1 "full/many: its disk has" "$pumice" sweep tiny.json --set output_dir=full/many --axis seed=1,2,3,4,5
-    says "a full disk" 1 "full/" "$pumice" train tiny.json --set output_dir=full/run save_steps=1 save_total_limit=0
+    says "no room for all checkpoints" 1 "full/run: its disk has" "$pumice" train tiny.json --set output_dir=full/run save_steps=1 save_total_limit=0
+    # Somebody else fills the disk while it runs.
+    ( while ! ls -d full/run/checkpoint-* >/dev/null 2>&1; do sleep 0.05; done; head -c 4000000 /dev/zero >full/filler 2>/dev/null ) &
+    says "a full disk" 1 "full/" "$pumice" train tiny.json --set output_dir=full/run save_steps=1 save_total_limit=1 num_train_epochs=200
+    wait
     check "and left nothing half written" test -z "$(find full -name '*.tmp' -o -path full/run/model.safetensors)"
     newest=$(ls -d full/run/checkpoint-* | sort -t- -k2 -n | tail -n 1)
     check "the newest checkpoint is whole" "$pumice" eval --model "$newest" --data data/math_test.jsonl
+    rm full/filler
     # not a byte left
     head -c 4000000 /dev/zero >full/rest 2>/dev/null || true
     says "a disk without room" 1 "full/more: its disk is full" env VK_DRIVER_FILES=/nowhere VK_ICD_FILENAMES=/nowhere "$pumice" train \

@@ -106,7 +106,7 @@ static int check_folder(const struct sweep *s, struct error *e)
 static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
 {
     size_t finished = 0, other = 0;
-    uint64_t disk = 0;
+    uint64_t disk = 0, peak = 0;
     if (output_check(s->folder, 0, e)) return -1;
     for (size_t i = 0; i < s->grid.count; i++)
         if (output_check(s->runs[i].config.output_dir, 0, e)) return error_prefix(e, "run %s: ", s->grid.runs[i].name);
@@ -122,10 +122,11 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
             return error_prefix(e, "run %s: ", s->grid.runs[i].name);
         run->work = forecast.work;
         disk += run->state == SWEEP_WAITING ? forecast.disk : 0;
+        if (run->state == SWEEP_WAITING && forecast.disk_peak > peak) peak = forecast.disk_peak;
         finished += run->finished;
         other += run->finished && changes > 0;
     }
-    if (output_check(s->folder, disk, e)) return -1;
+    if (output_check(s->folder, disk + peak, e)) return -1;
     say("%zu run%s, %zu finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
     if (other)
         say("%zu finished run%s made with other eval, logging or saving keys; what was made stays as it is", other,

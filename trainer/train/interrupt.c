@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 static volatile sig_atomic_t asked;
-static struct sigaction old_int, old_term;
+static struct sigaction old_int, old_term, old_hup;
 static int depth;
 
 static void ask(int number)
@@ -25,6 +25,8 @@ void interrupt_begin(void)
     struct sigaction action = {.sa_handler = ask};
     sigaction(SIGINT, &action, &old_int);
     sigaction(SIGTERM, &action, &old_term);
+    sigaction(SIGHUP, NULL, &old_hup);
+    if (old_hup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL); // a terminal that goes away, unless nohup said otherwise
 }
 
 void interrupt_end(void)
@@ -32,6 +34,7 @@ void interrupt_end(void)
     if (--depth) return;
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
+    sigaction(SIGHUP, &old_hup, NULL);
 }
 
 bool interrupt_asked(void)

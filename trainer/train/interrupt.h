@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// interrupt.h: ctrl-C (SIGINT) and SIGTERM as a request to end after what is being done, a step say, which is said at once.
+// interrupt.h: ctrl-C (SIGINT), SIGTERM and a terminal that goes away (SIGHUP) as a request to end after what is being done, a step say, which is said at once.
 // A second one ends the program at once.
 #ifndef PUMICE_INTERRUPT_H
 #define PUMICE_INTERRUPT_H

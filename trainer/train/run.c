@@ -337,7 +337,9 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
     const struct config *c = r->config;
     struct blueprint *b = mem_zero(1, sizeof *b);
     struct choices *choices = NULL;
-    if (make_blueprint(r, b, &choices, checkpoint, e) || (!checkpoint && output_check(c->output_dir, run_disk(c, b), e)) ||
+    uint64_t disk, peak = 0;
+    if (make_blueprint(r, b, &choices, checkpoint, e) ||
+        (!checkpoint && (disk = run_disk(c, b, &r->data.stages, &peak), output_check(c->output_dir, disk + peak, e))) ||
         (!checkpoint && begin_output(r, e)) || write_manifests(r, checkpoint, e) || write_plan(r, checkpoint, e)) {
         blueprint_free(b);
         choices_free(choices);

@@ -24,7 +24,8 @@ int run_compare(const struct config *c, bool going_on, struct error *e);
 struct run_forecast {
     uint64_t steps;
     double work; // in proportion to the time it takes, roughly: by tokens, evaluations and weights
-    uint64_t disk; // bytes that it will have written at its end, at least; of a finished run 0
+    uint64_t disk;      // bytes that it will have written at its end; of a finished run 0
+    uint64_t disk_peak; // and at a time beside them
 };
 // Whether a run can be made: opens its device, model and data in the workshop and plans its memory; writes nothing.
 // made: the run is finished in its output_dir; then whether it was made from the rows that its config draws today, and from

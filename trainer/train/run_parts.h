@@ -13,8 +13,9 @@ struct blueprint_options run_blueprint_options(
     const struct config *c, const struct dataset *d, const struct model *model, const struct limits *limits);
 // Whether this version and the device do what the config asks for. 0, or -1 with the reason.
 int run_supported(const struct config *c, const struct gpu_info *info, struct error *e);
-// The bytes that the run will have on disk at least when it ends: a model, and a checkpoint where some are saved.
-uint64_t run_disk(const struct config *c, const struct blueprint *b);
+// The bytes that the run will have on disk when it ends: a model and its checkpoints. *peak: what it has at a time beside them, a
+// checkpoint that is written before the oldest goes.
+uint64_t run_disk(const struct config *c, const struct blueprint *b, const struct stages *stages, uint64_t *peak);
 // The work (pace.h) of one evaluation of each stage, (stages). The caller frees.
 double *run_evaluation_work(const struct dataset *d);
 // The work that is left when `done` steps are made, the evaluation that is due after the last of them included. A stage's

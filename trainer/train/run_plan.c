@@ -193,11 +193,24 @@ int run_compare_model(const struct config *c, const struct model *m, struct erro
         c->output_dir, c->model_name_or_path);
 }
 
-uint64_t run_disk(const struct config *c, const struct blueprint *b)
+static uint64_t checkpoints_written(const struct config *c, const struct stages *stages)
+{
+    uint64_t count = 0;
+    if (c->save_strategy == WHEN_STEPS) return c->save_steps ? (stages->steps + c->save_steps - 1) / c->save_steps : 1;
+    for (size_t k = 0; c->save_strategy == WHEN_EPOCH && k < stages->count; k++) {
+        const struct stage *s = &stages->stages[k];
+        count += (s->steps + s->steps_per_epoch - 1) / s->steps_per_epoch;
+    }
+    return count;
+}
+
+uint64_t run_disk(const struct config *c, const struct blueprint *b, const struct stages *stages, uint64_t *peak)
 {
     uint64_t model = c->save_dtype == PRECISION_F32 ? 4 : 2, moments = run_optimizer(c) == OPTIMIZER_ADAMW ? 8 : 0;
-    uint64_t checkpoint = c->save_strategy == WHEN_NO ? 0 : 4 + (model == 2 ? 2 : 0) + moments;
-    return b->layout.parameters * (model + checkpoint);
+    uint64_t checkpoint = b->layout.parameters * (4 + (model == 2 ? 2 : 0) + moments), written = checkpoints_written(c, stages);
+    bool goes = c->save_total_limit && written > c->save_total_limit;
+    *peak = goes ? checkpoint : 0;
+    return b->layout.parameters * model + checkpoint * (goes ? c->save_total_limit : written);
 }
 
 // Whether the run would go on from a checkpoint; what is wrong with one is said when it does.
@@ -224,7 +237,8 @@ int run_check(const struct config *c, struct workshop *w, bool made, struct run_
     int status = made || began(c) ? run_compare_model(c, &bundle->model, e) : 0;
     if (status == 0) status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
     if (status == 0)
-        *out = (struct run_forecast){d.stages.steps, work_of(&d, (double)model_parameters(&bundle->model)), made ? 0 : run_disk(c, &b)};
+        *out = (struct run_forecast){.steps = d.stages.steps, .work = work_of(&d, (double)model_parameters(&bundle->model))};
+    if (status == 0 && !made) out->disk = run_disk(c, &b, &d.stages, &out->disk_peak);
     if (status == 0 && !made) blueprint_free(&b);
     dataset_close(&d);
     return status;

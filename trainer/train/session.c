@@ -148,12 +148,14 @@ int blueprint_choose(struct blueprint *b, const struct model *model, const struc
             least, (double)try.memory.total * 1e-9);
         blueprint_free(&try);
     } else if (check_weights(model, limits, &small, NULL)) {
-        text_print(&fits, "nothing does: use a smaller model, optim sgd or another device");
+        text_print(&fits, "nothing does on this device: use a smaller model, optim sgd or another device");
     } else {
         text_print(&fits,
-            "nothing does at max_length %u: lower max_length, or use a smaller model, optim sgd or another device",
+            "nothing does on this device at max_length %u: lower max_length, or use a smaller model, optim sgd or another device",
             o.positions);
     }
+    // Older software drivers offer a part of the memory only.
+    if (limits->software && limits->heap < UINT64_C(4) << 30) text_print(&fits, " (tools/with-driver lavapipe-26 offers all memory)");
     error_set(e, "the model does not fit: %s; %s", why.text, fits.data);
     text_free(&fits);
     return -1;
