@@ -268,7 +268,7 @@ static bool read_eval(struct report_run *run, struct report *r, const struct log
         GROW(run->marks, run->mark_count, run->mark_capacity);
         run->marks[run->mark_count++] = (struct report_mark){.ability = report_name(&r->abilities, item->string),
             .loss = json_number(item, "loss"),
-            .score = json_number(item, "score"),
+            .score = log_score_read(item),
             .chance = json_number(item, "chance")};
         eval->mark_count++;
     }
