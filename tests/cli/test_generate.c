@@ -166,6 +166,9 @@ static void test_tokenize(void)
     write_rows("b.jsonl", "{\"nothing\": 1}\n");
     CHECK(RUN(tokenize, "--model", "@model", "--data", "@b.jsonl") == STATUS_USER);
     CHECK_SAID("none of the rows can be used");
+    write_rows("empty.jsonl", "\n");
+    CHECK(RUN(tokenize, "--model", "@model", "--data", "@empty.jsonl", "@a.jsonl") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(tokenize, "--model", "@model", "--data", "@none.jsonl") == STATUS_USER);
     CHECK_SAID("none.jsonl");
     CHECK(RUN(tokenize, "--model", "@nowhere", "--text", "a") == STATUS_USER);
@@ -270,6 +273,8 @@ static void test_generate(void)
     write_rows("b.jsonl", "{\"input_ids\": [1, 2]}\n");
     CHECK(RUN(generate, "--model", "@model", "--data", "@b.jsonl") == STATUS_USER);
     CHECK_SAID("no row with a prompt");
+    CHECK(RUN(generate, "--model", "@model", "--data", "@a.jsonl", "@empty.jsonl") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(generate, "--model", "@model", "--prompt", "a", "--device", "no such device") == STATUS_USER);
     CHECK_SAID("no such device");
     CHECK(RUN(generate, "--model", "@model", "--prompt", "a", "--precision", "fp8") == STATUS_USER);
@@ -316,6 +321,8 @@ static void test_score(void)
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "numeric", "--strict") == STATUS_USER);
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "numerik") == STATUS_USAGE);
     CHECK_SAID("did you mean numeric");
+    CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "@empty.jsonl", "--metric", "exact") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl") == STATUS_USAGE);
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "exact", "--max-new-tokens", "0") ==
           STATUS_USAGE);
