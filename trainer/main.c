@@ -56,8 +56,9 @@ const struct command commands[] = {
         command_bench},
     {"diff", "what training changed in a model; sets the most changed parameters back", "--before MODEL --after MODEL [options]",
         "A parameter's change is |after - before| / |before|; the largest come first. With --data: KL(after || before) over the ten\n"
-        "likeliest first tokens of each answer, as the tuned model sees them (arXiv 2509.16596). Models saved in bf16 differ from\n"
-        "their f32 originals everywhere by rounding: train with save_dtype f32 to see what training did.",
+        "likeliest first tokens of each answer, as the tuned model sees them (arXiv 2509.16596); with --restore the restored model's,\n"
+        "in place of --after's. Models saved in bf16 differ from their f32 originals everywhere by rounding: train with save_dtype\n"
+        "f32 to see what training did.",
         "pumice diff --before models/SmolLM2-135M-Instruct.Q4_1.gguf --after runs/memory-60 --restore 0.2 --output runs/restored",
         command_diff},
     {"select", "chooses data: by how well a model remembers facts", "METHOD [options]", NULL, "pumice select memory --help",

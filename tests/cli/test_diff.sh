@@ -8,11 +8,20 @@ cd "$work"
 check 'training' "$pumice" train tiny.json --set max_steps=2 save_steps=2 save_dtype=f32
 base=$(ls -d run/checkpoint-* | head -n 1)
 says 'a difference' 0 '"from_zero":0' "$pumice" diff --before "$base" --after run --json
+says 'moved' 0 ': KL(after || before)' "$pumice" diff --before "$base" --after run --data data/math_test.jsonl
 says 'restored' 0 'parameters set back' "$pumice" diff --before "$base" --after run --restore 1 --output restored/
 says 'all of them' 0 '"changed":0' "$pumice" diff --before "$base" --after restored --json
 says 'a fifth' 0 '"fraction":0.2' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth --data data/math_test.jsonl --json
+check 'the fifth is named' grep -q '"first_token":{"model":"fifth"' out
+kl() { sed -n 's/.*\("divergence":[^,}]*\).*/\1/p' "$1"; }
+kl out >in-one-call
+"$pumice" diff --before "$base" --after fifth --data data/math_test.jsonl --json >after.json 2>/dev/null
+kl after.json | check 'the KL is that of what is restored' cmp - in-one-call
+says 'of nothing kept' 0 '"divergence":0,' "$pumice" diff --before "$base" --after run --restore 1 --output whole --data data/math_test.jsonl --json
+says 'as a sentence' 0 'KL(half || before)' "$pumice" diff --before "$base" --after run --restore 0.5 --output half --data data/math_test.jsonl
+rm -r half
 says 'what is left' 0 '' "$pumice" diff --before run --after fifth --json
-grep -q '"first_token":{"rows":6' "$work/out" && echo "FAILED: data where none was given" && failed=1
+grep -q '"first_token"' "$work/out" && echo "FAILED: data where none was given" && failed=1
 check 'a restored model is one' "$pumice" generate --model fifth --prompt hello --max-new-tokens 2
 says 'nothing overwritten' 1 'it is there already' "$pumice" diff --before "$base" --after run --restore 0.2 --output fifth
 says 'no divergence from itself' 0 '"divergence":0,' "$pumice" diff --before run --after run --data data/math_test.jsonl --json

@@ -166,6 +166,9 @@ static void test_tokenize(void)
     write_rows("b.jsonl", "{\"nothing\": 1}\n");
     CHECK(RUN(tokenize, "--model", "@model", "--data", "@b.jsonl") == STATUS_USER);
     CHECK_SAID("none of the rows can be used");
+    write_rows("empty.jsonl", "\n");
+    CHECK(RUN(tokenize, "--model", "@model", "--data", "@empty.jsonl", "@a.jsonl") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(tokenize, "--model", "@model", "--data", "@none.jsonl") == STATUS_USER);
     CHECK_SAID("none.jsonl");
     CHECK(RUN(tokenize, "--model", "@nowhere", "--text", "a") == STATUS_USER);
@@ -191,12 +194,13 @@ static void test_generate(void)
     CHECK_SAID("tokens/s");
     free(text);
     cJSON_Delete(o);
-    CHECK(RUN(generate, "--model", "@model", "--prompt", "Hello", "--raw", "--max-new-tokens", "0", "--json") ==
+    CHECK(RUN(generate, "--model", "@model", "--prompt", "Hello", "--raw", "--max-new-tokens", "1", "--json") ==
           STATUS_DONE);
     o = line(0);
-    CHECK(number(o, "prompt_tokens") == 5 && number(o, "tokens") == 0);
-    CHECK_STRING(string(o, "text"), "");
+    CHECK(number(o, "prompt_tokens") == 5 && number(o, "tokens") <= 1);
     cJSON_Delete(o);
+    CHECK(RUN(generate, "--model", "@model", "--prompt", "Hello", "--max-new-tokens", "0") == STATUS_USAGE);
+    CHECK_SAID("--max-new-tokens is 1 or more");
 
     write_rows("a.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"one\"}, {\"role\": \"assistant\", "
                           "\"content\": \"not shown\"}]}\n"
@@ -249,17 +253,28 @@ static void test_generate(void)
     cJSON_Delete(o);
     char long_prompt[200] = {0};
     memset(long_prompt, 'a', 150);
-    CHECK(RUN(generate, "--model", "@model", "--prompt", long_prompt, "--json") == STATUS_DONE);
+    CHECK(RUN(generate, "--model", "@model", "--prompt", long_prompt, "--json") == STATUS_USER);
     o = line(0);
     CHECK_STRING(string(o, "finish"), "refused");
+    CHECK(cJSON_IsNull(cJSON_GetObjectItem(o, "text")));
     cJSON_Delete(o);
     CHECK_SAID("1 prompt refused");
+    CHECK_SAY(strstr(err.data, "answer") == NULL, "it said \"%s\"", err.data);
+    char *rows = mem_format("{\"text\": \"%s\"}\n{\"text\": \"short\"}\n", long_prompt);
+    write_rows("long.jsonl", rows);
+    free(rows);
+    CHECK(RUN(generate, "--model", "@model", "--data", "@long.jsonl", "--max-new-tokens", "2") == STATUS_DONE);
+    CHECK(strstr(out.data, "long.jsonl:2\n") && !strstr(out.data, "long.jsonl:1\n"));
+    CHECK_SAID("1 prompt refused");
+    CHECK_SAID("1 answer, ");
 
     CHECK(RUN(generate, "--model", "@model", "--prompt", "", "--raw") == STATUS_USER);
     CHECK_SAID("the prompt is empty");
     write_rows("b.jsonl", "{\"input_ids\": [1, 2]}\n");
     CHECK(RUN(generate, "--model", "@model", "--data", "@b.jsonl") == STATUS_USER);
     CHECK_SAID("no row with a prompt");
+    CHECK(RUN(generate, "--model", "@model", "--data", "@a.jsonl", "@empty.jsonl") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(generate, "--model", "@model", "--prompt", "a", "--device", "no such device") == STATUS_USER);
     CHECK_SAID("no such device");
     CHECK(RUN(generate, "--model", "@model", "--prompt", "a", "--precision", "fp8") == STATUS_USER);
@@ -306,6 +321,8 @@ static void test_score(void)
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "numeric", "--strict") == STATUS_USER);
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "numerik") == STATUS_USAGE);
     CHECK_SAID("did you mean numeric");
+    CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "@empty.jsonl", "--metric", "exact") == STATUS_USER);
+    CHECK_SAID("empty.jsonl holds no rows");
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl") == STATUS_USAGE);
     CHECK(RUN(score, "--model", "@model", "--data", "@a.jsonl", "--metric", "exact", "--max-new-tokens", "0") ==
           STATUS_USAGE);

@@ -99,6 +99,8 @@ says "a run that was broken off" 0 "broken off" "$pumice" report runs/going --ou
 says "half a line" 0 "half a line" "$pumice" report runs/going --output going.html
 mkdir -p fresh && cp runs/dmt-1/pumice_config.json fresh/
 says "a run that has not begun" 0 "has not begun" "$pumice" report fresh
+says "a run that begins" 0 "is still going" flock fresh/.lock "$pumice" report fresh
+check "of which nothing else is said" sh -c '! grep -q "not begun" out err'
 
 # many
 for i in $(seq 1 33); do

@@ -51,7 +51,10 @@ check "its config is one that train takes" same grid/rate=mixed,seed=2 mixed
 
 # again: nothing is made
 touch before
-says "a second call" 1 "3 runs, 3 finished" "$pumice" sweep grid.json
+says "a second call" 1 "3 runs, 2 finished, 1 failed, in " "$pumice" sweep grid.json
+check "without a score of what diverged" sh -c 'grep "^rate=too-much\|^\"rate=too-much" grid/results.csv >lost.csv && ! grep -q ",failed,[0-9]*,[a-z]*,,[0-9]" lost.csv'
+check "and with those of the others" grep -q '^"rate=dmt.*,done,[0-9]*,[a-z]*,[0-9.]*,[0-9]' grid/results.csv
+check "nor in the table" sh -c 'grep "^too much" out && ! grep "^too much.*%" out'
 check "which makes nothing" test -z "$(find grid -name log.jsonl -newer before)"
 says "more values" 0 "2 runs, 1 finished" "$pumice" sweep grid.json --axis seed=2,3 --set 'sweep.rate={"dmt":{}}' --json
 check "make only the new run" test "$(find grid -name log.jsonl -newer before)" = grid/rate=dmt,seed=3/log.jsonl

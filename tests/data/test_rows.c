@@ -249,11 +249,11 @@ static void test_files(const char *folder)
     CHECK_STRING(READ("a.jsonl", "{1}\n{2}\n"), "1:{1} 2:{2} ");
     CHECK_STRING(READ("a.jsonl", "\xef\xbb\xbf{1}\r\n\r\n \t\n  {2}  \n{3}"), "1:{1} 4:{2} 5:{3} ");
     CHECK_STRING(READ("a.jsonl", "{1}\n[2]\nx"), "1:{1} 2:[2] 3:x ");
-    CHECK_STRING(READ("a.jsonl", ""), "");
-    CHECK_STRING(READ("a.jsonl", "\n\n"), "");
+    CHECK_STRING(READ("a.jsonl", ""), "! a.jsonl holds no rows");
+    CHECK_STRING(READ("a.jsonl", "\n\n"), "! a.jsonl holds no rows");
     CHECK_STRING(READ("a.JSON", "{1}\n{2}"), "1:{1} 2:{2} ");
-    CHECK_STRING(READ("a.json", "[]"), "");
-    CHECK_STRING(READ("a.json", " \n[ ] \n"), "");
+    CHECK_STRING(READ("a.json", "[]"), "! a.json holds no rows");
+    CHECK_STRING(READ("a.json", " \n[ ] \n"), "! a.json holds no rows");
     CHECK_STRING(READ("a.json", "\xef\xbb\xbf\n[{\"a\": \"],\\\"}[\"},\n {\"b\": [1, {}]} , 3\n]\n"),
         "1:{\"a\": \"],\\\"}[\"} 2:{\"b\": [1, {}]} 3:3 ");
     CHECK_STRING(READ("a.jsonl", "[1,2]"), "1:1 2:2 ");

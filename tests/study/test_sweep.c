@@ -166,6 +166,7 @@ static void test_refused(void)
         {"{\"method\": {\"a\": {\"output_dir\": \"x\"}}}", "cannot set output_dir"},
         {"{\"method\": {\"a\": {\"sweep\": {}}}}", "cannot set sweep"},
         {"{\"seed\": [1, 1]}", "two runs have the name seed=1"},
+        {"{\"seed\": [9007199254740993, 9007199254740992]}", "seed: holds 9007199254740992 twice, or whole numbers that are too large"},
         {"{\"device\": [\"a b\", \"a/b\"]}", "two runs have the name device=a-b"},
         {"{\"dmt_k\": [0, 1], \"method\": {\"a\": {\"seed\": 1}, \"b\": {\"dmt_k\": 1}}}", "dmt_k and method: both axes set dmt_k"},
         {"{\"sources.math.max_rows\": [1], \"sources.math\": [\"a\", \"b\"]}", "both axes set sources.math"},

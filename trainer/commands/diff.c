@@ -24,7 +24,8 @@ struct choice {
 
 // ---- first tokens --------------------------------------------------------------------------------------------------
 
-// The prompts of all rows, and what the two models say to them.
+// The prompts of all rows, and what the two models say to them: the one before, and the one after or, where one is made, the
+// restored one.
 struct answers {
     struct generate_request *requests; // (count)
     struct top_logits *tops;           // (count) of the tuned model
@@ -83,6 +84,7 @@ static int ask(struct answers *a, struct bundle *b, struct gpu *gpu, enum storag
 static int compare_answers(
     struct answers *a, const struct choice *c, struct bundle *before, struct bundle *after, struct error *e)
 {
+    struct bundle restored = {0}, *tuned = after;
     struct conversation_maker maker = {.template = &after->template, .tokenizer = after->tokenizer};
     enum storage storage;
     int status = 0;
@@ -93,16 +95,24 @@ static int compare_answers(
     conversation_maker_free(&maker);
     if (status == 0 && !a->count) status = error_set(e, "there is no row with a prompt in %s", c->data.words[0]);
     if (status == 0) bundle_say_positions(after, a->longest);
+    if (status == 0 && c->output) { // asked as `after` is: in its template, with its tokens
+        cJSON *template = cJSON_CreateString(c->template);
+        status = bundle_open(&restored, c->output, template, e);
+        tuned = &restored;
+        cJSON_Delete(template);
+    }
     struct gpu *gpu = status == 0 ? device_open(c->device, e) : NULL;
     if (!gpu || precision_parse(&storage, c->precision, gpu_info(gpu), e)) {
         if (gpu) gpu_close(gpu);
+        bundle_close(&restored);
         return -1;
     }
     a->vocabulary = after->model.config.vocabulary;
     a->tops = mem_zero(a->count, sizeof *a->tops);
-    status = ask(a, after, gpu, storage, take_tuned, e);
+    status = ask(a, tuned, gpu, storage, take_tuned, e);
     if (status == 0) status = ask(a, before, gpu, storage, take_base, e);
     gpu_close(gpu);
+    bundle_close(&restored);
     return status;
 }
 
@@ -163,6 +173,7 @@ static cJSON *result(const struct choice *c, const struct difference *d, const s
     }
     if (a->count) {
         cJSON *one = cJSON_AddObjectToObject(o, "first_token");
+        cJSON_AddStringToObject(one, "model", c->output ? c->output : c->after);
         cJSON_AddNumberToObject(one, "rows", a->count);
         cJSON_AddNumberToObject(one, "skipped", (double)a->skipped);
         cJSON_AddNumberToObject(one, "divergence", a->divergence / a->count);
@@ -186,8 +197,8 @@ static void print_result(const struct choice *c, const struct difference *d, con
             tops[i].count, 100 * tops[i].share);
     if (c->output) printf("%s: %" PRIu64 " parameter%s set back\n", c->output, restored, plural(restored));
     if (a->count)
-        printf("first token of %u answers: KL(after || before) over the ten likeliest %.6f nats, largest %.6f\n",
-            a->count, a->divergence / a->count, a->most);
+        printf("first token of %u answer%s: KL(%s || before) over the ten likeliest %.6f nats, largest %.6f\n", a->count,
+            plural(a->count), c->output ? c->output : "after", a->divergence / a->count, a->most);
 }
 
 static const char *wrong_choice(const struct choice *c)

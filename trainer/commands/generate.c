@@ -69,6 +69,7 @@ static int take_row(void *context, const struct row *row, const char *place, str
 static void print_answer(struct asking *a, uint32_t i)
 {
     const struct generated *g = &a->answers[i];
+    bool refused = g->finish == FINISH_REFUSED; // not to be taken for an empty answer
     struct text text = {0}, plain = {0};
     generated_text(&text, g, a->maker.tokenizer, &a->stops);
     for (size_t k = 0; k < text.bytes; k++) // a model may well say U+0000, where strings end
@@ -81,14 +82,17 @@ static void print_answer(struct asking *a, uint32_t i)
         cJSON *o = cJSON_CreateObject();
         cJSON_AddNumberToObject(o, "row", i);
         if (a->places[i]) cJSON_AddStringToObject(o, "place", a->places[i]);
-        cJSON_AddStringToObject(o, "text", plain.data);
+        if (refused)
+            cJSON_AddNullToObject(o, "text");
+        else
+            cJSON_AddStringToObject(o, "text", plain.data);
         cJSON *ids = cJSON_AddArrayToObject(o, "ids");
         for (uint32_t k = 0; k < g->count; k++) cJSON_AddItemToArray(ids, cJSON_CreateNumber(g->ids[k]));
         cJSON_AddNumberToObject(o, "tokens", g->count);
         cJSON_AddNumberToObject(o, "prompt_tokens", a->requests[i].tokens);
         cJSON_AddStringToObject(o, "finish", finish_name(g->finish));
         print_json(o);
-    } else {
+    } else if (!refused) {
         if (a->places[i]) printf("--- %s\n", a->places[i]);
         puts(plain.data);
     }
@@ -132,10 +136,18 @@ static int answer(struct asking *a, struct bundle *bundle, const char *device, c
         uint32_t refused = 0;
         for (uint32_t i = 0; i < a->count; i++)
             tokens += a->answers[i].count, refused += a->answers[i].finish == FINISH_REFUSED;
+        uint32_t answers = a->count - refused;
+        struct text why = {0};
         if (refused)
-            say("%u prompt%s refused: empty, or without room in the model's %u positions", refused, plural(refused), most);
-        say("%u answer%s, %llu token%s in %.1f s: %.1f tokens/s, %u at a time", a->count, plural(a->count), (unsigned long long)tokens,
-            plural(tokens), seconds, (double)tokens / seconds, w.generation.options.slots);
+            text_print(&why, "%u prompt%s refused: empty, or without room in the model's %u positions", refused, plural(refused), most);
+        if (!answers)
+            ok = error_set(e, "%s", why.data) == 0;
+        else if (refused)
+            say("%s", why.data);
+        if (answers)
+            say("%u answer%s, %llu token%s in %.1f s: %.1f tokens/s, %u at a time", answers, plural(answers),
+                (unsigned long long)tokens, plural(tokens), seconds, (double)tokens / seconds, w.generation.options.slots);
+        text_free(&why);
         generated_free(a->answers, a->count);
     }
     writer_close(&w);
@@ -173,6 +185,8 @@ int command_generate(const struct command *c, int argc, char **argv)
         wrong = "--model is needed, and either --prompt or --data";
     else if (raw && !prompt)
         wrong = "--raw goes with --prompt";
+    else if (!new_tokens)
+        wrong = "--max-new-tokens is 1 or more";
     else if (temperature < 0)
         wrong = "--temperature is 0 or more";
     else if (!(top_p > 0 && top_p <= 1))

@@ -115,9 +115,11 @@ static int next_element(struct row_reader *r, const char **text, size_t *bytes, 
 
 int row_reader_next(struct row_reader *r, const char **text, size_t *bytes, struct error *e)
 {
-    if (!r->array) return next_line(r, text, bytes);
-    if (r->at == r->file.bytes && r->number) return 0;
-    return next_element(r, text, bytes, e);
+    bool end = r->array && r->number && r->at == r->file.bytes;
+    int more = end ? 0 : r->array ? next_element(r, text, bytes, e) : next_line(r, text, bytes);
+    if (more == 0 && !r->any) return error_set(e, "%s holds no rows", r->path);
+    r->any = r->any || more == 1;
+    return more;
 }
 
 char *row_place(const char *path, bool array, uint32_t number)

@@ -47,6 +47,7 @@ struct row_reader {
     char *path;
     struct file_map file;
     bool array;      // one JSON array, not lines
+    bool any;        // a row was read
     size_t at;       // bytes read
     uint32_t number; // of the last line, or array element, from 1
 };
@@ -55,7 +56,8 @@ struct row_reader {
 int row_reader_open(struct row_reader *r, const char *path, struct error *e);
 void row_reader_close(struct row_reader *r);
 
-// The next row's bytes, which stay the reader's: 1; 0 at the end; -1 with the reason when an array cannot be read on.
+// The next row's bytes, which stay the reader's: 1; 0 at the end; -1 with the reason when an array cannot be read on, or the
+// file ends without a row: who names it thinks that there are some.
 int row_reader_next(struct row_reader *r, const char **text, size_t *bytes, struct error *e);
 
 // Where a row stands, as errors begin: "file.jsonl:12" or "file.json: element 12". The caller frees.

@@ -171,11 +171,8 @@ static int load_files(struct loader *l, struct error *e)
     for (l->file = 0; l->file < s->file_count && !is_full(l); l->file++)
         if (load_file(l, e) != 0) return -1;
     if (s->count) return 0;
-    if (s->problem_count && s->read == 1) return error_set(e, "its only row cannot be used: %s", s->problems[0]);
-    if (s->problem_count)
-        return error_set(e, "none of its %zu rows can be used; the first: %s", s->read, s->problems[0]);
-    return error_set(
-        e, "%s hold%s no rows", s->file_count == 1 ? s->files[0] : "its files", s->file_count == 1 ? "s" : "");
+    if (s->read == 1) return error_set(e, "its only row cannot be used: %s", s->problems[0]);
+    return error_set(e, "none of its %zu rows can be used; the first: %s", s->read, s->problems[0]);
 }
 
 int source_load(

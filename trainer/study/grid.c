@@ -5,6 +5,7 @@
 #include "train/config_read.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,19 @@ static int check_variant(const cJSON *axis, const cJSON *variant, struct error *
     return 0;
 }
 
+// From 2^53 on whole numbers are rounded to one another: two that were written apart may be one.
+static int check_numbers(const cJSON *axis, struct error *e)
+{
+    for (const cJSON *value = axis->child; value; value = value->next) {
+        if (!cJSON_IsNumber(value) || fabs(value->valuedouble) < 0x1p53) continue;
+        for (const cJSON *other = axis->child; other != value; other = other->next)
+            if (cJSON_IsNumber(other) && other->valuedouble == value->valuedouble)
+                return error_set(e, "%s: holds %.17g twice, or whole numbers that are too large to be told apart", axis->string,
+                    value->valuedouble);
+    }
+    return 0;
+}
+
 static int check_axis(const cJSON *axis, struct error *e)
 {
     if (!*axis->string) return error_set(e, "\"\": an axis needs a name");
@@ -56,7 +70,7 @@ static int check_axis(const cJSON *axis, struct error *e)
         return error_set(e, "%s: an axis is a list of values, [1, 2], or an object of variants, {\"label\": {\"key\": value}}",
             axis->string);
     if (!axis->child) return error_set(e, "%s: has no values", axis->string);
-    if (cJSON_IsArray(axis)) return check_key(axis->string, axis->string, e);
+    if (cJSON_IsArray(axis)) return check_numbers(axis, e) ? -1 : check_key(axis->string, axis->string, e);
     for (const cJSON *value = axis->child; value; value = value->next) {
         if (!*value->string) return error_set(e, "%s: a variant needs a label", axis->string);
         if (!cJSON_IsObject(value))

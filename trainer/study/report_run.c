@@ -268,7 +268,7 @@ static bool read_eval(struct report_run *run, struct report *r, const struct log
         GROW(run->marks, run->mark_count, run->mark_capacity);
         run->marks[run->mark_count++] = (struct report_mark){.ability = report_name(&r->abilities, item->string),
             .loss = json_number(item, "loss"),
-            .score = json_number(item, "score"),
+            .score = log_score_read(item),
             .chance = json_number(item, "chance")};
         eval->mark_count++;
     }
@@ -282,7 +282,10 @@ static void read_log(struct report_run *run, struct report *r)
     struct error e = {0};
     size_t bad = 0, first_bad = 0;
     if (log_reader_open(&reader, run->folder, &e) != 1) {
-        note(run, "%s", e.text[0] ? e.text : "it has not begun: there is no " OUTPUT_LOG);
+        if (e.text[0])
+            note(run, "%s", e.text);
+        else if (!output_in_use(run->folder)) // or it has just begun, of which find_state says the rest
+            note(run, "it has not begun: there is no " OUTPUT_LOG);
         return;
     }
     while (log_reader_next(&reader, &line)) {

@@ -105,7 +105,7 @@ static int check_folder(const struct sweep *s, struct error *e)
 
 static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
 {
-    size_t finished = 0, other = 0;
+    size_t finished = 0, failed = 0, other = 0;
     uint64_t disk = 0, peak = 0;
     if (output_check(s->folder, 0, e)) return -1;
     for (size_t i = 0; i < s->grid.count; i++)
@@ -123,11 +123,15 @@ static int check_runs(struct sweep *s, struct workshop *w, struct error *e)
         run->work = forecast.work;
         disk += run->state == SWEEP_WAITING ? forecast.disk : 0;
         if (run->state == SWEEP_WAITING && forecast.disk_peak > peak) peak = forecast.disk_peak;
-        finished += run->finished;
+        // One that diverged would diverge again: it is not made anew, and neither is it finished.
+        failed += run->finished && run->state == SWEEP_FAILED;
+        finished += run->finished && run->state != SWEEP_FAILED;
         other += run->finished && changes > 0;
     }
     if (output_check(s->folder, disk + peak, e)) return -1;
-    say("%zu run%s, %zu finished, in %s", s->grid.count, plural(s->grid.count), finished, s->folder);
+    char *more = failed ? mem_format(", %zu failed", failed) : mem_string("");
+    say("%zu run%s, %zu finished%s, in %s", s->grid.count, plural(s->grid.count), finished, more, s->folder);
+    free(more);
     if (other)
         say("%zu finished run%s made with other eval, logging or saving keys; what was made stays as it is", other,
             other == 1 ? " was" : "s were");

@@ -328,7 +328,7 @@ static void add_row(struct text *out, const struct result *row, const cJSON *lin
     for (const cJSON *name = names->child; name; name = name->next) {
         const cJSON *eval = json_member(json_member(line, "eval"), name->string);
         add_value(out, json_member(eval, "loss"));
-        add_value(out, json_member(eval, "score"));
+        add_value(out, isnan(log_score_read(eval)) ? NULL : json_member(eval, "score"));
     }
     for (const cJSON *value = end->child; value; value = value->next) add_value(out, value);
     add_field(out, run->hash, false);
@@ -445,7 +445,7 @@ void sweep_table(struct text *out, const struct sweep *s)
         for (const cJSON *name = names->child; name; name = name->next) {
             const cJSON *eval = json_member(last, name->string);
             cell_number(&t, "%.4f", json_number(eval, "loss"));
-            if (json_member(scored, name->string)) cell_number(&t, "%.1f%%", 100 * json_number(eval, "score"));
+            if (json_member(scored, name->string)) cell_number(&t, "%.1f%%", 100 * log_score_read(eval));
         }
     }
     table_print(out, &t);

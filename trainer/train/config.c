@@ -138,6 +138,7 @@ static int read_number(struct reading *r, double *number, const struct config_ke
     snprintf(what, sizeof what, "%sa %snumber from %.16g to %s%.16g",
         key->type == KEY_COUNT_OR_AUTO ? "\"auto\" or " : "", whole ? "whole " : "", key->low,
         key->below ? "below " : "", key->high);
+    if (whole && x >= 0x1p53) return fail(r, "is too large; it must be %s", what); // and not as it was written any more
     return fail_value(r, value, what);
 }
 

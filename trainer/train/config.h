@@ -113,7 +113,7 @@ struct config {
     char *model_name_or_path; // an absolute path, or a hub id; NULL: `init`
     struct cJSON *init;       // its "tokenizer" made absolute like model_name_or_path; NULL: model_name_or_path
     char *output_dir;
-    uint64_t seed; // 0 .. 2^53, which JSON's numbers hold exactly
+    uint64_t seed; // 0 .. 2^53 - 1, which JSON's numbers tell apart
     char *device;  // "auto", an index or (part of) a name
     bool strict;
     struct config_source *sources; // (source_count)

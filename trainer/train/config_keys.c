@@ -26,7 +26,7 @@ static const struct key_value metrics[] = {{"none", METRIC_NONE}, {"exact", METR
 #define STAGE(field) .in_stage = true, .offset = offsetof(struct config_settings, field)
 #define SOURCE(field) .offset = offsetof(struct config_source, field)
 #define EVAL(field) .offset = offsetof(struct config_eval, field)
-#define MANY 9007199254740992.0 // 2^53
+#define MANY 9007199254740991.0 // 2^53 - 1: JSON's numbers round others to 2^53
 
 // clang-format off
 const struct config_key config_keys[] = {

@@ -25,6 +25,11 @@ void log_reader_close(struct log_reader *r)
     *r = (struct log_reader){0};
 }
 
+double log_score_read(const cJSON *item)
+{
+    return cJSON_IsNull(json_member(item, "loss")) ? NAN : json_number(item, "score");
+}
+
 static void parse(struct log_line *line)
 {
     const cJSON *step = json_member(line->json, "step"), *stage = json_member(line->json, "stage");

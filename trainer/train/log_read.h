@@ -31,6 +31,10 @@ struct log_line {
     struct cJSON *json;       // all of it; NULL: no JSON
 };
 
+// The score of an evaluation (an item of `eval`), NAN: none. Where its loss is not finite the model was not, and what it
+// answered counts nothing.
+double log_score_read(const struct cJSON *item);
+
 // Opens the log in output_dir. 1, or 0 when there is none; -1 with the reason.
 int log_reader_open(struct log_reader *r, const char *output_dir, struct error *e);
 void log_reader_close(struct log_reader *r); // {0} is fine
