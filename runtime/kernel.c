@@ -250,7 +250,8 @@ struct gpu_kernel *gpu_kernel_try(
 {
     VkResult result;
     struct gpu_kernel *kernel = kernel_make(gpu, name, constants, count, subgroup, &result);
-    if (result == VK_ERROR_DEVICE_LOST) gpu_fail(gpu, "vkCreateComputePipelines", result);
+    // Neither says anything of the kernel, and what is found here is kept.
+    if (result == VK_ERROR_DEVICE_LOST || result == VK_ERROR_OUT_OF_DEVICE_MEMORY) gpu_fail(gpu, "vkCreateComputePipelines", result);
     return kernel;
 }
 

@@ -68,7 +68,7 @@ static bool fits(const struct limits *limits, uint32_t group, uint64_t shared)
 
 uint64_t split_bytes(const struct limits *limits, const struct matmul_shape *s, uint64_t steps, uint32_t split)
 {
-    uint64_t partial = 4 * split * s->m * ((s->n + 7) / 8 * 8);
+    uint64_t partial = 4 * split * s->m * graph_ld(TENSOR_ACTIVATION, s->n);
     if (steps < 4 * split || partial > limits->max_range || partial > limits->max_allocation) return 0;
     // A split that leaves its last parts without work is a smaller one in disguise.
     return (split - 1) * divide_up(steps, split) < steps ? partial : 0;

@@ -299,7 +299,7 @@ struct choices *tuning_blueprint(
     say("the variants of the products chosen on this device need more memory than it has: others are chosen that need none");
     choices_free(choices);
     b->limits.lean = true;
-    choices = choose_for(b, model, gpu, NULL, &fits, e);
+    choices = choose_for(b, model, gpu, own, &fits, e);
     if (!choices || fits) return choices;
     choices_free(choices);
     error_set(e, "the variants of the products that are right on %s need more memory than it has: lower micro_batch_tokens", gpu_info(gpu)->name);
