@@ -5,6 +5,7 @@
 #include "train/checkpoint_parts.h"
 #include "train/run.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct error e;
@@ -65,6 +66,9 @@ int main(void)
     CHECK(folder_remove(last, &e) == 0);
     char *between = path_join(folder, "out/checkpoint-6");
     CHECK(folder_remove(between, &e) == 0);
+    // A look leaves what another process may be writing.
+    char *out = path_join(folder, "out"), *written = path_join(out, "checkpoint-9.tmp");
+    CHECK(mkdir(written, 0777) == 0 && checkpoint_any(out) && folder_exists(written) && !checkpoint_any(folder));
     begun_elsewhere(half);
     // auto: on with what this device has. By name: not on this one, and the folder is as it was.
     CHECK(run((const char *[]){"matmul_precision=bf16"}, 1, true) == -1);
@@ -77,7 +81,7 @@ int main(void)
     CHECK(state.loss_scale.scale == 0 && strcmp(state.device, "a GPU") != 0);
     run_state_free(&state);
     CHECK(folder_remove(folder, &e) == 0);
-    char *all[] = {path, half, last, between};
+    char *all[] = {path, half, last, between, out, written};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     return test_end();
 }

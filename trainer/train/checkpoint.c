@@ -216,6 +216,16 @@ int checkpoint_latest(char **folder, struct run_state *state, const char *output
     return status;
 }
 
+bool checkpoint_any(const char *output_dir)
+{
+    struct names found;
+    struct error e = {0};
+    if (!folder_exists(output_dir) || names_list(&found, output_dir, OUTPUT_CHECKPOINT, &e)) return false;
+    bool any = found.count > 0;
+    names_free(&found);
+    return any;
+}
+
 // ---- loading -------------------------------------------------------------------------------------------------------
 
 static int load(const char *folder, const struct checkpoint_file *file, enum checkpoint_tensors what,

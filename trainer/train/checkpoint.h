@@ -49,6 +49,8 @@ int checkpoint_save(const char *output_dir, const struct run_state *state, const
 // The newest checkpoint: 1 and its folder (the caller frees) and state (run_state_free); 0 when there is none; -1 with
 // the reason, file and way out when it is not complete. Cleans up what a crash has left behind.
 int checkpoint_latest(char **folder, struct run_state *state, const char *output_dir, struct error *e);
+// Whether there is one, whole or not. Changes nothing: the folder may be another process's.
+bool checkpoint_any(const char *output_dir);
 // The state of one checkpoint. Checks that its files are there with their sizes. 0, or -1 with the reason.
 int checkpoint_state(struct run_state *state, const char *folder, struct error *e);
 

@@ -213,18 +213,6 @@ uint64_t run_disk(const struct config *c, const struct blueprint *b, const struc
     return b->layout.parameters * model + checkpoint * (goes ? c->save_total_limit : written);
 }
 
-// Whether the run would go on from a checkpoint; what is wrong with one is said when it does.
-static bool began(const struct config *c)
-{
-    char *folder = NULL;
-    struct run_state state = {0};
-    struct error e = {0};
-    bool found = folder_exists(c->output_dir) && checkpoint_latest(&folder, &state, c->output_dir, &e) == 1;
-    if (found) run_state_free(&state);
-    free(folder);
-    return found;
-}
-
 int run_check(const struct config *c, struct workshop *w, bool made, struct run_forecast *out, struct error *e)
 {
     const struct gpu *gpu = workshop_gpu(w, c->device, e);
@@ -234,7 +222,7 @@ int run_check(const struct config *c, struct workshop *w, bool made, struct run_
     if (!bundle || dataset_open(&d, c, bundle, workshop_shelf(w), true, e)) return -1;
     struct limits limits = limits_of(gpu_info(gpu));
     struct blueprint b;
-    int status = made || began(c) ? run_compare_model(c, &bundle->model, e) : 0;
+    int status = made || checkpoint_any(c->output_dir) ? run_compare_model(c, &bundle->model, e) : 0;
     if (status == 0) status = made ? compare_data(c, &d, e) : run_blueprint(&b, c, &d, bundle, &limits, e);
     if (status == 0)
         *out = (struct run_forecast){.steps = d.stages.steps, .work = work_of(&d, (double)model_parameters(&bundle->model))};
