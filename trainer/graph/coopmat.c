@@ -59,6 +59,13 @@ const char *products_name(enum products products)
     return products == PRODUCTS_BF16 ? "bf16" : products == PRODUCTS_FP16 ? "fp16" : "f32";
 }
 
+bool products_find(enum products *products, const char *name)
+{
+    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
+        if (strcmp(products_name(p), name) == 0) return *products = p, true;
+    return false;
+}
+
 // Subgroups and fragments of a tile, fragments of k in a step. What fits in registers decides: 64 sums a lane, or 128 of 32
 // lanes, and two steps of k in flight where subgroups have 32 lanes or more; 32 sums where they are narrower, whose compilers
 // have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (what is
@@ -124,32 +131,23 @@ static double cost(const struct limits *limits, const struct matmul_shape *s, co
 }
 
 struct list {
-    const struct limits *limits;
-    const struct matmul_shape *shape;
-    struct matmul_variant *out;
-    double costs[COOPMAT_VARIANTS];
-    int count, splits;
+    struct variant_list all;
+    int splits;
 };
 
-// In the order of cost; equal ones in the order they come in. Of the splits only the best stay.
-static void add(struct list *c, const struct matmul_variant *v, double cost)
+// Of the splits only the best stay.
+static void add(struct list *c, struct matmul_variant *v, uint64_t groups, double cost)
 {
+    struct variant_list *all = &c->all;
     if (v->split > 1 && c->splits == SPLITS) {
-        int worst = c->count - 1;
-        while (c->out[worst].split == 1) worst--;
-        if (c->costs[worst] <= cost) return;
-        c->count--;
-        for (int i = worst; i < c->count; i++) c->costs[i] = c->costs[i + 1], c->out[i] = c->out[i + 1];
+        int worst = all->count - 1;
+        while (all->out[worst].split == 1) worst--;
+        if (all->cost[worst] <= cost) return;
+        all->count--;
+        for (int i = worst; i < all->count; i++) all->cost[i] = all->cost[i + 1], all->out[i] = all->out[i + 1];
         c->splits--;
     }
-    assert(c->count < COOPMAT_VARIANTS);
-    int at = c->count++;
-    for (; at > 0 && c->costs[at - 1] > cost; at--) {
-        c->costs[at] = c->costs[at - 1];
-        c->out[at] = c->out[at - 1];
-    }
-    c->costs[at] = cost;
-    c->out[at] = *v;
+    variant_list_add(all, v, groups, cost);
     c->splits += v->split > 1;
 }
 
@@ -157,27 +155,26 @@ static void add_parts(struct list *c, const struct matmul_variant *whole, const 
 {
     struct matmul_variant v = *whole;
     if (split > 1) {
-        v.kernel = c->shape->products == PRODUCTS_BF16 ? "matmul_coopmat_parts_bf16" : "matmul_coopmat_parts_fp16";
+        v.kernel = c->all.shape->products == PRODUCTS_BF16 ? "matmul_coopmat_parts_bf16" : "matmul_coopmat_parts_fp16";
         v.constants[v.constant_count++] = v.split = split;
         v.step = (uint32_t)t->k;
         v.why = "matrix units, k split to fill the device";
         snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
     }
-    fold_groups(c->limits, t->count * split, &v.groups_x, &v.groups_y);
-    add(c, &v, cost);
+    add(c, &v, t->count * split, cost);
 }
 
 // Where tiles leave units idle: the two best ways to split k, if the guess is that they pay.
 static void add_splits(struct list *c, const struct matmul_variant *whole, const struct tile *t)
 {
     uint32_t taken = 1;
-    if (t->count >= 2 * units_of(c->limits)) return;
+    if (t->count >= 2 * units_of(c->all.limits)) return;
     for (int way = 0; way < 2; way++) {
         uint32_t best = 1;
-        double least = cost(c->limits, c->shape, t, 1);
+        double least = cost(c->all.limits, c->all.shape, t, 1);
         for (uint32_t split = 2; split <= MOST_PARTS; split *= 2) {
-            if (split == taken || !split_bytes(c->limits, c->shape, divide_up(c->shape->k, t->k), split)) continue;
-            double each = cost(c->limits, c->shape, t, split);
+            if (split == taken || !split_bytes(c->all.limits, c->all.shape, divide_up(c->all.shape->k, t->k), split)) continue;
+            double each = cost(c->all.limits, c->all.shape, t, split);
             if (each < least) best = split, least = each;
         }
         if (best == 1) return;
@@ -192,7 +189,7 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
     const struct gpu_matrix *x = matrix_of(info, s->products);
     uint32_t least = x ? lanes_of(info, x) : 0;
     if (!least || s->m < x->m || s->n < x->n) return 0;
-    struct list list = {.limits = limits, .shape = s, .out = out};
+    struct list list = {.all = {.limits = limits, .shape = s, .out = out, .capacity = COOPMAT_VARIANTS}};
     for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
         const struct row *r = &rows[i / 2];
         // Operands that k walks are turned on the way: fewer instructions with every compiler that we can look into. Next
@@ -227,5 +224,5 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
         // Of the rows that fill a lane's registers none (a part's number takes one more).
         if (!limits->software && !r->bf16 && (turn || across || s->layout == LAYOUT_NT)) add_splits(&list, &v, &t);
     }
-    return list.count;
+    return list.all.count;
 }

@@ -15,6 +15,7 @@ bool coopmat_unit(const struct gpu_info *info, enum products products, struct gp
 // matrix units, and on software devices, whose matrix units are for tests.
 enum products products_best(const struct gpu_info *info);
 const char *products_name(enum products products); // "f32", "fp16", "bf16"
+bool products_find(enum products *products, const char *name); // the other way
 
 // The tiles for this shape, the best guess first; returns their number, at most COOPMAT_VARIANTS. 0 for products in F32, on
 // devices without that matrix unit, and for shapes of fewer rows or columns than one fragment.

@@ -7,18 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-struct list {
-    const struct limits *limits;
-    const struct matmul_shape *shape;
-    struct matmul_variant *out;
-    double cost[TILES_VARIANTS];
-    int count;
-};
-
-// In the order of cost, a guess of the time; equal ones in the order they come in.
-static void add(struct list *c, struct matmul_variant *v, uint64_t groups, double cost)
+void variant_list_add(struct variant_list *c, struct matmul_variant *v, uint64_t groups, double cost)
 {
-    assert(c->count < TILES_VARIANTS);
+    assert(c->count < c->capacity && c->capacity <= TILES_VARIANTS);
     fold_groups(c->limits, groups, &v->groups_x, &v->groups_y);
     int at = c->count++;
     for (; at > 0 && c->cost[at - 1] > cost; at--) {
@@ -90,7 +81,7 @@ static const struct tile {
     {32, 32, 16, 4, 4, 0.5},
 };
 
-static void add_shared(struct list *c, const struct tile *t, uint32_t split)
+static void add_shared(struct variant_list *c, const struct tile *t, uint32_t split)
 {
     const struct matmul_shape *s = c->shape;
     struct matmul_variant v = {.kernel = "matmul_shared", .group = t->m / t->lane_m * (t->n / t->lane_n), .split = split,
@@ -125,12 +116,12 @@ static void add_shared(struct list *c, const struct tile *t, uint32_t split)
     if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
     double each = (double)divide_up(groups * split, (uint64_t)speed.units), lanes = each * v.group / UNIT_LANES;
     cost += each * (double)(t->m * t->n) * (double)(divide_up(steps, split) * t->k) / UNIT_WIDTH / t->share / (lanes < 1 ? lanes : 1);
-    add(c, &v, groups * split, cost);
+    variant_list_add(c, &v, groups * split, cost);
 }
 
 // A few rows: as many as are asked for, so that none is work for nothing.
 #define SKINNY_ROWS 16
-static void add_skinny(struct list *c, uint32_t group, uint32_t spread, double cost)
+static void add_skinny(struct variant_list *c, uint32_t group, uint32_t spread, double cost)
 {
     const struct matmul_shape *s = c->shape;
     struct matmul_variant v = {.kernel = "matmul_skinny", .group = group, .split = 1, .why = "few rows: B is read once"};
@@ -140,12 +131,12 @@ static void add_skinny(struct list *c, uint32_t group, uint32_t spread, double c
     constant(&v, spread);
     constant(&v, (s->k % 4 != 0) | (s->n % 4 != 0) << 1);
     snprintf(v.name, sizeof v.name, "skinny %ux%u", group / spread, spread);
-    add(c, &v, divide_up(divide_up(s->n, 4), group / spread), cost);
+    variant_list_add(c, &v, divide_up(divide_up(s->n, 4), group / spread), cost);
 }
 
 int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out)
 {
-    struct list c = {.limits = limits, .shape = shape, .out = out};
+    struct variant_list c = {.limits = limits, .shape = shape, .out = out, .capacity = TILES_VARIANTS};
     add_skinny(&c, 64, 16, 0);
     add_skinny(&c, 128, 32, 0);
     for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++)

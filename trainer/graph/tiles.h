@@ -13,8 +13,19 @@
 // on) hold 32, those with small subgroups only (up to 16) 16, integrated ones whose lanes share few registers 32.
 uint32_t lane_sums(const struct limits *limits);
 
-// What fits the device, the best guess first; returns their number, at most TILES_VARIANTS.
+// Variants in the order of a guess of their time; equal ones in the order they come in.
 #define TILES_VARIANTS 44
+struct variant_list {
+    const struct limits *limits;
+    const struct matmul_shape *shape;
+    struct matmul_variant *out; // (capacity)
+    int capacity, count;        // at most TILES_VARIANTS
+    double cost[TILES_VARIANTS];
+};
+// groups: of the whole product, folded into the variant's grid.
+void variant_list_add(struct variant_list *list, struct matmul_variant *v, uint64_t groups, double cost);
+
+// What fits the device, the best guess first; returns their number, at most TILES_VARIANTS.
 int tiles_variants(const struct limits *limits, const struct matmul_shape *shape, struct matmul_variant *out);
 
 // Bytes of what `split` parts of sums of so many steps leave to be added up; 0 where k cannot be cut so: too much for a binding,

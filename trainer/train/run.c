@@ -268,8 +268,7 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
             r->state.hash = FNV_START;
         }
         o.storage = strcmp(r->state.storage, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
-        for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
-            if (strcmp(r->state.products, products_name(p)) == 0) limits.products = p;
+        products_find(&limits.products, r->state.products);
         if (!products_can(info, limits.products)) { // matmul_precision is auto: others are refused before (run_supported)
             limits.products = products_best(info);
             say("warning: %s has no matrix units for the run's products in %s: they go on in %s", info->name, r->state.products,

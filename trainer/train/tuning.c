@@ -81,13 +81,6 @@ static const char *string(const cJSON *object, const char *key)
     return text ? text : "";
 }
 
-static bool products_read(enum products *products, const cJSON *o)
-{
-    for (enum products p = PRODUCTS_F32; p <= PRODUCTS_BF16; p++)
-        if (strcmp(products_name(p), string(o, "products")) == 0) return *products = p, true;
-    return false;
-}
-
 static bool attention_read(struct choices *choices, const struct limits *limits, const cJSON *o)
 {
     int64_t head = whole(o, "attention"), kernels = whole(o, "kernels"), right = whole(o, "right"), bf16 = whole(o, "bf16"),
@@ -96,7 +89,7 @@ static bool attention_read(struct choices *choices, const struct limits *limits,
         .shape = {.head_dim = (uint32_t)head, .bf16 = bf16 == 1, .dropout = dropout == 1}};
     char text[32];
     if (head < 1 || head > 65536 || kernels < 1 || kernels > UINT32_MAX || right < 0 || bf16 < 0 || dropout < 0) return false;
-    if (!products_read(&c.shape.products, o)) return false;
+    if (!products_find(&c.shape.products, string(o, "products"))) return false;
     snprintf(text, sizeof text, "%016" PRIx64, c.fingerprint = attention_fingerprint(limits, &c.shape));
     if (strcmp(text, string(o, "fingerprint")) != 0) return false;
     choices_set_attention(choices, &c);
@@ -114,7 +107,7 @@ static bool shape_read(struct matmul_shape *s, const cJSON *o)
         .epilogue = (uint32_t)v[9]};
     for (uint32_t i = 0; i < 3 && !layout; i++)
         if ((layout = strcmp(layout_name(i), string(o, "layout")) == 0)) s->layout = i;
-    return products_read(&s->products, o) && good && layout && v[0] > 0 && v[1] > 0 && v[2] > 0;
+    return products_find(&s->products, string(o, "products")) && good && layout && v[0] > 0 && v[1] > 0 && v[2] > 0;
 }
 
 int tuning_read(struct choices *choices, const struct limits *limits, const struct cJSON *list)
