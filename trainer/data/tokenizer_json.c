@@ -10,27 +10,15 @@
 const char *const tokenizer_file_names[FILES] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
 
-static const cJSON *get(const cJSON *object, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, key);
-}
-
 // What a list or object holds first; NULL for what holds nothing.
 static const cJSON *first_in(const cJSON *list)
 {
     return list ? list->child : NULL;
 }
 
-// The text of a member, or "" when it is missing or no text.
-static const char *text_of(const cJSON *object, const char *key)
-{
-    const cJSON *item = get(object, key);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static bool flag(const cJSON *object, const char *key, bool missing)
 {
-    const cJSON *item = get(object, key);
+    const cJSON *item = json_member(object, key);
     return cJSON_IsBool(item) ? cJSON_IsTrue(item) : missing;
 }
 
@@ -45,13 +33,13 @@ static uint32_t id_of(const cJSON *number)
 static int read_normalizer(struct tokenizer *t, const cJSON *object, struct error *e)
 {
     if (!object || cJSON_IsNull(object)) return 0;
-    const char *type = text_of(object, "type");
+    const char *type = json_text(object, "type");
     if (strcmp(type, "NFC") == 0) {
         t->nfc = true;
         return 0;
     }
     if (strcmp(type, "Sequence") == 0) {
-        for (const cJSON *part = first_in(get(object, "normalizers")); part; part = part->next)
+        for (const cJSON *part = first_in(json_member(object, "normalizers")); part; part = part->next)
             if (read_normalizer(t, part, e)) return -1;
         return 0;
     }
@@ -60,7 +48,7 @@ static int read_normalizer(struct tokenizer *t, const cJSON *object, struct erro
 
 static int read_split(struct split_stage *stage, const cJSON *object, struct error *e)
 {
-    const char *behavior = text_of(object, "behavior");
+    const char *behavior = json_text(object, "behavior");
     enum split_behavior kind = SPLIT_ISOLATED;
     if (strcmp(behavior, "Contiguous") == 0)
         kind = SPLIT_CONTIGUOUS;
@@ -69,7 +57,7 @@ static int read_split(struct split_stage *stage, const cJSON *object, struct err
     else if (strcmp(behavior, "Isolated") != 0)
         return error_set(
             e, "a Split with behavior \"%.60s\" is not known; Isolated, Contiguous and Removed are", behavior);
-    const cJSON *pattern = get(object, "pattern"), *regex = get(pattern, "Regex"), *literal = get(pattern, "String");
+    const cJSON *pattern = json_member(object, "pattern"), *regex = json_member(pattern, "Regex"), *literal = json_member(pattern, "String");
     bool invert = flag(object, "invert", false);
     if (cJSON_IsString(regex)) return split_make(stage, regex->valuestring, kind, invert, e);
     if (!cJSON_IsString(literal) || !*literal->valuestring)
@@ -83,9 +71,9 @@ static int read_split(struct split_stage *stage, const cJSON *object, struct err
 // Adds the stages of a pre-tokenizer; *bytes becomes true with ByteLevel, which must be the last.
 static int read_stages(struct tokenizer *t, const cJSON *object, bool *bytes, struct error *e)
 {
-    const char *type = text_of(object, "type");
+    const char *type = json_text(object, "type");
     if (strcmp(type, "Sequence") == 0) {
-        for (const cJSON *part = first_in(get(object, "pretokenizers")); part; part = part->next)
+        for (const cJSON *part = first_in(json_member(object, "pretokenizers")); part; part = part->next)
             if (read_stages(t, part, bytes, e)) return -1;
         return 0;
     }
@@ -180,7 +168,7 @@ static void read_added(struct tokenizer *t, const cJSON *list, size_t vocabulary
 {
     size_t capacity = 0;
     for (const cJSON *item = first_in(list); item; item = item->next) {
-        const char *content = text_of(item, "content");
+        const char *content = json_text(item, "content");
         if (!*content) continue;
         bool special = flag(item, "special", false);
         struct added_token token = {
@@ -202,18 +190,18 @@ static void read_added(struct tokenizer *t, const cJSON *list, size_t vocabulary
 static int check_model(const cJSON *model, struct error *e)
 {
     static const char *const absent[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    const char *type = text_of(model, "type");
+    const char *type = json_text(model, "type");
     if (!cJSON_IsObject(model)) return error_set(e, "there is no \"model\"");
     if (*type && strcmp(type, "BPE") != 0)
         return error_set(e, "the model is a %.60s model; byte-level BPE is what can be read", type);
     if (flag(model, "byte_fallback", false))
         return error_set(e, "the model is a BPE of SentencePiece (byte_fallback); byte-level BPE is what can be read");
     for (size_t i = 0; i < 2; i++)
-        if (*text_of(model, absent[i])) return error_set(e, "the model has a \"%s\", which is not known", absent[i]);
-    const cJSON *dropout = get(model, "dropout");
+        if (*json_text(model, absent[i])) return error_set(e, "the model has a \"%s\", which is not known", absent[i]);
+    const cJSON *dropout = json_member(model, "dropout");
     if (cJSON_IsNumber(dropout) && dropout->valuedouble != 0)
         return error_set(e, "the model drops merges at random (\"dropout\"); set it to null");
-    if (!cJSON_IsObject(get(model, "vocab")) || !cJSON_IsArray(get(model, "merges")))
+    if (!cJSON_IsObject(json_member(model, "vocab")) || !cJSON_IsArray(json_member(model, "merges")))
         return error_set(e, "the model has no \"vocab\" and \"merges\" (is it byte-level BPE?)");
     return 0;
 }
@@ -221,7 +209,7 @@ static int check_model(const cJSON *model, struct error *e)
 static int read_bpe(struct tokenizer *t, const cJSON *model, const cJSON *added, struct error *e)
 {
     if (check_model(model, e)) return -1;
-    const cJSON *vocabulary = get(model, "vocab"), *merges = get(model, "merges");
+    const cJSON *vocabulary = json_member(model, "vocab"), *merges = json_member(model, "merges");
     size_t count = 0;
     uint32_t size = 0;
     if (measure(&count, &size, vocabulary, e)) return -1;
@@ -229,7 +217,7 @@ static int read_bpe(struct tokenizer *t, const cJSON *model, const cJSON *added,
     if (read_vocabulary(t, vocabulary, e) || read_merges(t, merges, e)) return -1;
     t->bpe.ignore_merges = flag(model, "ignore_merges", false);
     t->bpe.fuse_unknown = flag(model, "fuse_unk", false);
-    const char *unknown = text_of(model, "unk_token");
+    const char *unknown = json_text(model, "unk_token");
     if (*unknown) {
         t->bpe.unknown = bpe_find(&t->bpe, unknown, strlen(unknown));
         if (t->bpe.unknown == BPE_NONE)
@@ -242,10 +230,10 @@ static int read_bpe(struct tokenizer *t, const cJSON *model, const cJSON *added,
 // Looks for a TemplateProcessing whose text begins with a special token: that is a begin token.
 static void read_post_processor(struct tokenizer *t, const cJSON *object)
 {
-    for (const cJSON *part = first_in(get(object, "processors")); part; part = part->next) read_post_processor(t, part);
-    if (strcmp(text_of(object, "type"), "TemplateProcessing") != 0) return;
-    const cJSON *single = get(object, "single");
-    const char *begin = single ? text_of(get(single->child, "SpecialToken"), "id") : "";
+    for (const cJSON *part = first_in(json_member(object, "processors")); part; part = part->next) read_post_processor(t, part);
+    if (strcmp(json_text(object, "type"), "TemplateProcessing") != 0) return;
+    const cJSON *single = json_member(object, "single");
+    const char *begin = single ? json_text(json_member(single->child, "SpecialToken"), "id") : "";
     if (!*begin) return;
     t->bos = tokenizer_find(t, begin);
     t->adds_bos = t->bos >= 0;
@@ -258,13 +246,13 @@ int tokenizer_read_model(struct tokenizer *t, const char *name, struct error *e)
     cJSON *root = json_read_text(name, file->data, file->bytes, e);
     if (!root) return -1;
     bool bytes = false;
-    int status = read_bpe(t, get(root, "model"), get(root, "added_tokens"), e);
-    if (status == 0) status = read_normalizer(t, get(root, "normalizer"), e);
-    if (status == 0) status = read_stages(t, get(root, "pre_tokenizer"), &bytes, e);
+    int status = read_bpe(t, json_member(root, "model"), json_member(root, "added_tokens"), e);
+    if (status == 0) status = read_normalizer(t, json_member(root, "normalizer"), e);
+    if (status == 0) status = read_stages(t, json_member(root, "pre_tokenizer"), &bytes, e);
     if (status == 0 && !bytes)
         status = error_set(e, "the pre-tokenizer has no ByteLevel stage; byte-level BPE is what can be read");
     if (status == 0) status = tokenizer_finish(t, e);
-    if (status == 0) read_post_processor(t, get(root, "post_processor"));
+    if (status == 0) read_post_processor(t, json_member(root, "post_processor"));
     cJSON_Delete(root);
     return status ? error_prefix(e, "%s: ", name) : 0;
 }
@@ -272,15 +260,15 @@ int tokenizer_read_model(struct tokenizer *t, const char *name, struct error *e)
 // The token that `key` names in a configuration, as text or as an object; -1 when it names none that exists.
 static int32_t named(const struct tokenizer *t, const cJSON *config, const char *key)
 {
-    const cJSON *item = get(config, key);
-    const char *content = cJSON_IsObject(item) ? text_of(item, "content") : text_of(config, key);
+    const cJSON *item = json_member(config, key);
+    const char *content = cJSON_IsObject(item) ? json_text(item, "content") : json_text(config, key);
     return *content ? tokenizer_find(t, content) : -1;
 }
 
 // The id under `key`, the first where there are several; -1 when there is none.
 static int32_t numbered(const struct tokenizer *t, const cJSON *config, const char *key)
 {
-    const cJSON *item = get(config, key);
+    const cJSON *item = json_member(config, key);
     uint32_t id = id_of(cJSON_IsArray(item) ? item->child : item);
     bool exists = id < t->size && (t->added_of[id] >= 0 || t->bpe.tokens[id].spelling_bytes);
     return exists ? (int32_t)id : -1;
@@ -289,11 +277,11 @@ static int32_t numbered(const struct tokenizer *t, const cJSON *config, const ch
 // The template called "default" or the first, where there are several.
 static const char *template_of(const cJSON *config)
 {
-    const cJSON *item = get(config, "chat_template");
+    const cJSON *item = json_member(config, "chat_template");
     if (cJSON_IsString(item)) return item->valuestring;
-    const char *found = text_of(first_in(item), "template");
+    const char *found = json_text(first_in(item), "template");
     for (const cJSON *one = first_in(item); one; one = one->next)
-        if (strcmp(text_of(one, "name"), "default") == 0) found = text_of(one, "template");
+        if (strcmp(json_text(one, "name"), "default") == 0) found = json_text(one, "template");
     return *found ? found : NULL;
 }
 

@@ -415,3 +415,9 @@ double json_number(const cJSON *object, const char *name)
     const cJSON *item = json_member(object, name);
     return cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
 }
+
+const char *json_text(const cJSON *object, const char *name)
+{
+    const cJSON *item = json_member(object, name);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}

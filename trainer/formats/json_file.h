@@ -28,6 +28,7 @@ cJSON *json_read_row(const char *place, const char *text, size_t bytes, struct e
 const cJSON *json_member(const cJSON *object, const char *name);
 // A member's number; NAN where it is none: null is written for what is not finite.
 double json_number(const cJSON *object, const char *name);
+const char *json_text(const cJSON *object, const char *name); // "" when it is missing or no text
 // The tree as text, on one line or indented, ended by 0; the caller frees. Unlike cJSON_Print, which may be a rounding
 // off, it gives numbers all their bits (the fewest digits from 15 on that read back as the same double); those that are
 // not finite become null.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include "cost.h"
 #include "coopmat.h"
 #include "cost.h"
 

@@ -154,30 +154,13 @@ cJSON *bench_json(const struct bench *b, const struct bench_subject *s)
 
 // ---- reading it ----------------------------------------------------------------------------------------------------
 
-static double number(const cJSON *o, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
-static const char *word(const cJSON *o, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static const cJSON *part(const cJSON *o, const char *key)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, key);
-}
-
 // The name under which kernels are compared: a product's shape, whatever kernel computes it; else the kernel.
 static void label(char *out, size_t bytes, const cJSON *row)
 {
-    if (*word(row, "layout"))
-        snprintf(out, bytes, "%s %.0f x %.0f x %.0f", word(row, "layout"), number(row, "m"), number(row, "n"), number(row, "k"));
+    if (*json_text(row, "layout"))
+        snprintf(out, bytes, "%s %.0f x %.0f x %.0f", json_text(row, "layout"), json_number(row, "m"), json_number(row, "n"), json_number(row, "k"));
     else
-        snprintf(out, bytes, "%s", word(row, "kernel"));
+        snprintf(out, bytes, "%s", json_text(row, "kernel"));
 }
 
 // Seconds of all rows of that name; NAN: there is none, or it was not timed.
@@ -189,14 +172,14 @@ static double seconds_of(const cJSON *kernels, const char *name)
     {
         char other[96];
         label(other, sizeof other, row);
-        if (strcmp(other, name) == 0) sum = (isnan(sum) ? 0 : sum) + number(row, "seconds");
+        if (strcmp(other, name) == 0) sum = (isnan(sum) ? 0 : sum) + json_number(row, "seconds");
     }
     return sum;
 }
 
 static void say_unlike(const cJSON *a, const cJSON *b, const char *key, const char *path)
 {
-    const cJSON *x = part(a, key), *y = part(b, key);
+    const cJSON *x = json_member(a, key), *y = json_member(b, key);
     if (cJSON_Compare(x, y, true) || (!x && !y)) return;
     if (!x || !y) {
         say("not alike: only %s says %s", x ? "this device's measurement" : path, key);
@@ -211,7 +194,7 @@ static void say_unlike(const cJSON *a, const cJSON *b, const char *key, const ch
 cJSON *bench_read(const char *path, struct error *e)
 {
     cJSON *old = json_read_file(path, e);
-    if (!old || (cJSON_IsArray(part(old, "kernels")) && !isnan(number(part(old, "step"), "tokens_per_second")))) return old;
+    if (!old || (cJSON_IsArray(json_member(old, "kernels")) && !isnan(json_number(json_member(old, "step"), "tokens_per_second")))) return old;
     cJSON_Delete(old);
     error_set(e, "%s: is not what `pumice bench --json` prints", path);
     return NULL;
@@ -219,24 +202,24 @@ cJSON *bench_read(const char *path, struct error *e)
 
 void bench_compare(cJSON *now, const cJSON *old, const char *path)
 {
-    const cJSON *kernels = part(old, "kernels"), *step = part(old, "step");
+    const cJSON *kernels = json_member(old, "kernels"), *step = json_member(old, "step");
     cJSON *row;
     static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "optimizer", "tokens", "documents",
         "micro_batch_tokens", "micro_batches", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) say_unlike(now, old, alike[i], path);
     cJSON *compare = cJSON_AddObjectToObject(now, "compare");
     cJSON_AddStringToObject(compare, "file", path);
-    double before = number(step, "tokens_per_second"), after = number(part(now, "step"), "tokens_per_second");
-    add(compare, "before_seconds", number(step, "seconds"), true);
+    double before = json_number(step, "tokens_per_second"), after = json_number(json_member(now, "step"), "tokens_per_second");
+    add(compare, "before_seconds", json_number(step, "seconds"), true);
     add(compare, "before_tokens_per_second", before, true);
     add(compare, "faster", ratio(after, before), true);
-    cJSON_ArrayForEach(row, part(now, "kernels"))
+    cJSON_ArrayForEach(row, json_member(now, "kernels"))
     {
         char name[96];
         label(name, sizeof name, row);
         double then = seconds_of(kernels, name);
         add(row, "before_seconds", then, true);
-        add(row, "faster", ratio(then, seconds_of(part(now, "kernels"), name)), true);
+        add(row, "faster", ratio(then, seconds_of(json_member(now, "kernels"), name)), true);
     }
 }
 
@@ -250,69 +233,69 @@ static void print_number(const char *format, double value, int width)
 
 static void print_peaks(const cJSON *p)
 {
-    printf("peaks: f32 %.1f GFLOP/s", number(p, "f32_gflops"));
-    if (!isnan(number(p, "f16_gflops"))) printf(", f16 %.1f", number(p, "f16_gflops"));
-    if (!isnan(number(p, "matrix_fp16_gflops"))) printf(", matrix units fp16 %.1f", number(p, "matrix_fp16_gflops"));
-    if (!isnan(number(p, "matrix_bf16_gflops"))) printf(", matrix units bf16 %.1f", number(p, "matrix_bf16_gflops"));
-    printf("; copy %.1f GB/s, read %.1f; an empty dispatch %.1f us, a submission %.1f us\n", number(p, "copy_gbs"),
-        number(p, "read_gbs"), number(p, "dispatch_microseconds"), number(p, "submit_microseconds"));
+    printf("peaks: f32 %.1f GFLOP/s", json_number(p, "f32_gflops"));
+    if (!isnan(json_number(p, "f16_gflops"))) printf(", f16 %.1f", json_number(p, "f16_gflops"));
+    if (!isnan(json_number(p, "matrix_fp16_gflops"))) printf(", matrix units fp16 %.1f", json_number(p, "matrix_fp16_gflops"));
+    if (!isnan(json_number(p, "matrix_bf16_gflops"))) printf(", matrix units bf16 %.1f", json_number(p, "matrix_bf16_gflops"));
+    printf("; copy %.1f GB/s, read %.1f; an empty dispatch %.1f us, a submission %.1f us\n", json_number(p, "copy_gbs"),
+        json_number(p, "read_gbs"), json_number(p, "dispatch_microseconds"), json_number(p, "submit_microseconds"));
 }
 
 static void print_kernels(const cJSON *now)
 {
-    bool compared = part(now, "compare") != NULL;
+    bool compared = json_member(now, "compare") != NULL;
     printf("\n%-40s %6s %10s %7s %9s %8s  %s%s\n", "kernel", "calls", "seconds", "share", "GFLOP/s", "GB/s", "of peak",
         compared ? "       before  faster" : "");
     const cJSON *row;
-    cJSON_ArrayForEach(row, part(now, "kernels"))
+    cJSON_ArrayForEach(row, json_member(now, "kernels"))
     {
         char name[96], full[140];
         label(name, sizeof name, row);
-        bool product = *word(row, "layout") != 0;
-        snprintf(full, sizeof full, "%s%s%s", word(row, "kernel"), product ? " " : "", product ? name : "");
-        double flops = number(row, "flop") > 0 ? number(row, "gflops") : NAN;
-        printf("%-40s %6.0f", full, number(row, "calls"));
-        print_number(" %*.4f", number(row, "seconds"), 10);
-        print_number(" %*.1f%%", 100 * number(row, "share"), 6);
+        bool product = *json_text(row, "layout") != 0;
+        snprintf(full, sizeof full, "%s%s%s", json_text(row, "kernel"), product ? " " : "", product ? name : "");
+        double flops = json_number(row, "flop") > 0 ? json_number(row, "gflops") : NAN;
+        printf("%-40s %6.0f", full, json_number(row, "calls"));
+        print_number(" %*.4f", json_number(row, "seconds"), 10);
+        print_number(" %*.1f%%", 100 * json_number(row, "share"), 6);
         print_number(" %*.1f", flops, 9);
-        print_number(" %*.1f", number(row, "gbs"), 8);
-        print_number(" %*.0f%%", 100 * number(row, "of_peak"), 5);
-        printf(" %-5s", word(row, "bound"));
-        if (compared) print_number(" %*.4f", number(row, "before_seconds"), 9);
-        if (compared) print_number(" %*.2f", number(row, "faster"), 7);
+        print_number(" %*.1f", json_number(row, "gbs"), 8);
+        print_number(" %*.0f%%", 100 * json_number(row, "of_peak"), 5);
+        printf(" %-5s", json_text(row, "bound"));
+        if (compared) print_number(" %*.4f", json_number(row, "before_seconds"), 9);
+        if (compared) print_number(" %*.2f", json_number(row, "faster"), 7);
         printf("\n");
     }
 }
 
 void bench_print(const cJSON *now)
 {
-    const cJSON *step = part(now, "step"), *host = part(now, "host"), *memory = part(now, "memory"), *how = part(now, "how");
-    const cJSON *compare = part(now, "compare"), *item;
-    printf("%s, %.1f million parameters, storage %s, products %s, %s; on %s\n", word(now, "model"),
-        number(now, "parameters") * 1e-6, word(now, "precision"), word(now, "matmul_precision"), word(now, "optimizer"),
-        word(part(now, "device"), "name"));
-    printf("%.0f tokens in %.0f documents, %.0f micro-batches of %.0f tokens%s%s\n", number(now, "tokens"),
-        number(now, "documents"), number(now, "micro_batches"), number(now, "micro_batch_tokens"),
-        cJSON_IsTrue(part(now, "packing")) ? "" : ", one document each",
-        cJSON_IsTrue(part(now, "gradient_checkpointing")) ? ", layers recomputed" : "");
-    print_peaks(part(now, "peaks"));
+    const cJSON *step = json_member(now, "step"), *host = json_member(now, "host"), *memory = json_member(now, "memory"), *how = json_member(now, "how");
+    const cJSON *compare = json_member(now, "compare"), *item;
+    printf("%s, %.1f million parameters, storage %s, products %s, %s; on %s\n", json_text(now, "model"),
+        json_number(now, "parameters") * 1e-6, json_text(now, "precision"), json_text(now, "matmul_precision"), json_text(now, "optimizer"),
+        json_text(json_member(now, "device"), "name"));
+    printf("%.0f tokens in %.0f documents, %.0f micro-batches of %.0f tokens%s%s\n", json_number(now, "tokens"),
+        json_number(now, "documents"), json_number(now, "micro_batches"), json_number(now, "micro_batch_tokens"),
+        cJSON_IsTrue(json_member(now, "packing")) ? "" : ", one document each",
+        cJSON_IsTrue(json_member(now, "gradient_checkpointing")) ? ", layers recomputed" : "");
+    print_peaks(json_member(now, "peaks"));
     print_kernels(now);
-    printf("\nstep: %.4g s (median %.4g), %.4g tokens/s; its roof %.4g s: %.0f%% of it reached\n", number(step, "seconds"),
-        number(step, "median_seconds"), number(step, "tokens_per_second"), number(step, "roof_seconds"),
-        100 * number(step, "of_roof"));
-    if (!isnan(number(step, "device_seconds")))
-        printf("      kernels %.4g s: products %.1f%%, the update %.1f%%, all else %.1f%%\n", number(step, "device_seconds"),
-            100 * number(step, "products_share"), 100 * number(step, "update_share"), 100 * number(step, "others_share"));
+    printf("\nstep: %.4g s (median %.4g), %.4g tokens/s; its roof %.4g s: %.0f%% of it reached\n", json_number(step, "seconds"),
+        json_number(step, "median_seconds"), json_number(step, "tokens_per_second"), json_number(step, "roof_seconds"),
+        100 * json_number(step, "of_roof"));
+    if (!isnan(json_number(step, "device_seconds")))
+        printf("      kernels %.4g s: products %.1f%%, the update %.1f%%, all else %.1f%%\n", json_number(step, "device_seconds"),
+            100 * json_number(step, "products_share"), 100 * json_number(step, "update_share"), 100 * json_number(step, "others_share"));
     printf("host: filling %.2f ms and submitting %.2f ms of a step, %.3f%%; once: opening %.2f s, loading %.2f s, the first step "
-        "%.2f s; from the start to its end %.2f s\n", 1e3 * number(host, "fill_seconds"), 1e3 * number(host, "submit_seconds"),
-        100 * number(host, "share"), number(host, "open_seconds"), number(host, "load_seconds"),
-        number(host, "first_step_seconds"), number(host, "start_seconds"));
-    printf("memory: planned %.1f MB, allocated %.1f MB", number(memory, "planned") * 1e-6, number(memory, "allocated") * 1e-6);
-    if (!isnan(number(memory, "resident"))) printf(", resident at most %.1f MB", number(memory, "resident") * 1e-6);
+        "%.2f s; from the start to its end %.2f s\n", 1e3 * json_number(host, "fill_seconds"), 1e3 * json_number(host, "submit_seconds"),
+        100 * json_number(host, "share"), json_number(host, "open_seconds"), json_number(host, "load_seconds"),
+        json_number(host, "first_step_seconds"), json_number(host, "start_seconds"));
+    printf("memory: planned %.1f MB, allocated %.1f MB", json_number(memory, "planned") * 1e-6, json_number(memory, "allocated") * 1e-6);
+    if (!isnan(json_number(memory, "resident"))) printf(", resident at most %.1f MB", json_number(memory, "resident") * 1e-6);
     printf("\n");
     if (compare)
-        printf("before: %.4g s, %.4g tokens/s (%s): now %.3f times as fast\n", number(compare, "before_seconds"),
-            number(compare, "before_tokens_per_second"), word(compare, "file"), number(compare, "faster"));
+        printf("before: %.4g s, %.4g tokens/s (%s): now %.3f times as fast\n", json_number(compare, "before_seconds"),
+            json_number(compare, "before_tokens_per_second"), json_text(compare, "file"), json_number(compare, "faster"));
     printf("\nhow it was taken:\n");
     cJSON_ArrayForEach(item, how) printf("  %-8s %s\n", item->string, item->valuestring);
 }

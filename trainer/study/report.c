@@ -13,12 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *word(const cJSON *object, const char *name)
-{
-    const cJSON *item = json_member(object, name);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
 static void add_note(char **notes, char *sentence)
 {
     char *all = *notes ? mem_format("%s\n%s", *notes, sentence) : mem_string(sentence);
@@ -168,7 +162,7 @@ static void sweep_runs(struct report *r, const char *folder, const char *path, b
     struct text missing = {0};
     cJSON_ArrayForEach(item, json_member(results, "runs"))
     {
-        const char *name = word(item, "name"), *state = word(item, "state");
+        const char *name = json_text(item, "name"), *state = json_text(item, "state");
         char *child = path_join(folder, name);
         if (!*name || strchr(name, '/') || !output_is_run(child)) {
             text_print(&missing, "%s%s%s%s%s", missing.bytes ? ", " : "", *name ? name : "(without a name)",
@@ -183,7 +177,7 @@ static void sweep_runs(struct report *r, const char *folder, const char *path, b
             const cJSON *axes = json_member(item, "axes");
             if (asked && cJSON_IsObject(axes)) run->axes = cJSON_Duplicate(axes, true);
             run->sweep = mem_string(folder);
-            const char *why = *word(item, "why") ? word(item, "why") : "failed";
+            const char *why = *json_text(item, "why") ? json_text(item, "why") : "failed";
             if (strcmp(state, "failed") == 0 && !gone_on(run, item)) run->why = mem_string(why);
         }
         free(child);
@@ -296,7 +290,7 @@ static char *axes_text(const struct report_run *run)
 
 static double k_of(const cJSON *config)
 {
-    const char *strategy = word(config, "strategy");
+    const char *strategy = json_text(config, "strategy");
     if (strcmp(strategy, "mixed_sequential") == 0) return 0;
     const cJSON *k = json_member(config, "dmt_k");
     return strcmp(strategy, "dmt") == 0 && cJSON_IsNumber(k) ? k->valuedouble : (double)NAN;
@@ -467,8 +461,8 @@ static void make_labels(struct report *r)
         const cJSON *item;
         if (cJSON_GetArraySize(g->settings) <= LABEL_SETTINGS)
             cJSON_ArrayForEach(item, g->settings) report_setting(&label, item->string, item);
-        if (!label.bytes && r->group_count == 1 && run->config && *word(run->config, "strategy"))
-            text_print(&label, "%s", word(run->config, "strategy"));
+        if (!label.bytes && r->group_count == 1 && run->config && *json_text(run->config, "strategy"))
+            text_print(&label, "%s", json_text(run->config, "strategy"));
         if (!label.bytes) text_print(&label, "%s", run->name);
         bool taken = false;
         for (size_t k = 0; k < i; k++) taken = taken || strcmp(r->groups[k].label, label.data) == 0;

@@ -75,12 +75,6 @@ static int64_t whole(const cJSON *object, const char *key)
     return x >= 0 && x < 9e15 && x == (double)(int64_t)x ? (int64_t)x : -1;
 }
 
-static const char *string(const cJSON *object, const char *key)
-{
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-    return text ? text : "";
-}
-
 static bool attention_read(struct choices *choices, const struct limits *limits, const cJSON *o)
 {
     int64_t head = whole(o, "attention"), kernels = whole(o, "kernels"), right = whole(o, "right"), bf16 = whole(o, "bf16"),
@@ -89,9 +83,9 @@ static bool attention_read(struct choices *choices, const struct limits *limits,
         .shape = {.head_dim = (uint32_t)head, .bf16 = bf16 == 1, .dropout = dropout == 1}};
     char text[32];
     if (head < 1 || head > 65536 || kernels < 1 || kernels > UINT32_MAX || right < 0 || bf16 < 0 || dropout < 0) return false;
-    if (!products_find(&c.shape.products, string(o, "products"))) return false;
+    if (!products_find(&c.shape.products, json_text(o, "products"))) return false;
     snprintf(text, sizeof text, "%016" PRIx64, c.fingerprint = attention_fingerprint(limits, &c.shape));
-    if (strcmp(text, string(o, "fingerprint")) != 0) return false;
+    if (strcmp(text, json_text(o, "fingerprint")) != 0) return false;
     choices_set_attention(choices, &c);
     return true;
 }
@@ -106,8 +100,8 @@ static bool shape_read(struct matmul_shape *s, const cJSON *o)
         .b_bf16 = v[4] == 1, .c_bf16 = v[5] == 1, .live_m = (uint32_t)v[6], .live_k = (uint32_t)v[7], .add = (uint32_t)v[8],
         .epilogue = (uint32_t)v[9]};
     for (uint32_t i = 0; i < 3 && !layout; i++)
-        if ((layout = strcmp(layout_name(i), string(o, "layout")) == 0)) s->layout = i;
-    return products_find(&s->products, string(o, "products")) && good && layout && v[0] > 0 && v[1] > 0 && v[2] > 0;
+        if ((layout = strcmp(layout_name(i), json_text(o, "layout")) == 0)) s->layout = i;
+    return products_find(&s->products, json_text(o, "products")) && good && layout && v[0] > 0 && v[1] > 0 && v[2] > 0;
 }
 
 int tuning_read(struct choices *choices, const struct limits *limits, const struct cJSON *list)
@@ -123,10 +117,10 @@ int tuning_read(struct choices *choices, const struct limits *limits, const stru
             count += attention_read(choices, limits, o);
             continue;
         }
-        if (!shape_read(&shape, o) || !matmul_find(limits, &shape, string(o, "variant"), &v)) continue;
+        if (!shape_read(&shape, o) || !matmul_find(limits, &shape, json_text(o, "variant"), &v)) continue;
         snprintf(text, sizeof text, "%016" PRIx64, fingerprint(&v));
         const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
-        if (strcmp(text, string(o, "fingerprint")) != 0 || !cJSON_IsNumber(seconds)) continue;
+        if (strcmp(text, json_text(o, "fingerprint")) != 0 || !cJSON_IsNumber(seconds)) continue;
         choices_set(choices, &shape, &v, seconds->valuedouble);
         count++;
     }
