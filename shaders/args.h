@@ -174,6 +174,13 @@ struct rope_args {
 // each head, for each key head in attention_dkv; attention_cache one a row and head; attention_delta lanes of (row, head).
 // forward, dq and dkv, of all forms, work on the rows first_row .. first_row + own_rows - 1 alone (queries; in dkv keys), which
 // are the T of their numbers of groups: first_row is a multiple of a workgroup's rows, and own_rows where rows follow.
+// attention_dkv_scores_wide, attention_dq_scores_wide, for software drivers: the backward pass of key heads first_kv .. first_kv +
+// own_kv - 1 and their query heads (numbers of groups count these alone), in which dQ is one product. The first has binding 7 scores
+// (f32 [own_kv heads / kv_heads, rows, SCORES_LD(rows)]: gradients of scores), conversation and
+// positions after it; the second bindings 1 starts, 2 keys (the K columns in strips, in PAIRS where dqkv is bf16: strips), 3
+// scores, 4 dqkv, and constants from 4 on: ROWS, PART, WIDE, STEPS (attention_dq_scores_wide.comp); groups ceil(T / ROWS) for each
+// strip of each head. Other kernels do not read first_kv and own_kv.
+#define SCORES_LD(rows) ((((rows) + 15) / 16 | 1) * 16) // an odd multiple of 16: graph.c tells why
 // attention_{forward,dq,dkv}_coopmat_{fp16,bf16}: matrix units; constants from 4 on: M, N, K, WAVES_M, WAVES_N, BLOCK, HOLD,
 // PHASED (attention_coopmat.glsl); groups ceil(T / (M WAVES_M)) for each head or key head.
 struct attention_args {
@@ -181,7 +188,7 @@ struct attention_args {
     uint ld_qkv, offset_q, offset_k, offset_v, ld_out, ld_lse;
     uint window, layer;
     float scale;
-    uint first_row, own_rows;
+    uint first_row, own_rows, first_kv, own_kv;
 };
 // attention_cache: generation. Row t belongs to sequence slots[t] at position positions[t]; its keys are rows
 // 0 .. positions[t] of that slot's cache. cache_k, cache_v: [slots * capacity, kv_heads D].

@@ -21,10 +21,24 @@ layout(binding = 5, std430) readonly buffer Delta {
     float delta[];
 };
 TENSOR(6, dqkv)
-layout(binding = 7, std430) readonly buffer Conversation {
+#ifdef SCORES
+layout(binding = 7, std430) buffer Scores {
+    float scores[];
+};
+#define KEEP(head, t, value) Out(addresses[6])[((head) * args.rows + (t)) * SCORES_LD(args.rows) + row + gl_SubgroupInvocationID].word = floatBitsToUint(value)
+#define FIRST_KV args.first_kv
+#define OWN_KV args.own_kv
+#define NEXT_BINDING 8
+#else
+#define KEEP(head, t, value)
+#define FIRST_KV 0
+#define OWN_KV args.kv_heads
+#define NEXT_BINDING 7
+#endif
+layout(binding = NEXT_BINDING, std430) readonly buffer Conversation {
     uint conversation[];
 };
-layout(binding = 8, std430) readonly buffer Positions {
+layout(binding = NEXT_BINDING + 1, std430) readonly buffer Positions {
     uint positions[];
 };
 
@@ -72,10 +86,10 @@ void gather_k_all(uint i, vec4 q[BLOCK])
 
 void main()
 {
-    uint blocks = (args.own_rows + LINES - 1) / LINES, g = GROUP_INDEX / blocks;
+    uint blocks = (args.own_rows + LINES - 1) / LINES, own = GROUP_INDEX / blocks, g = FIRST_KV + own;
     uint row = args.first_row + row_block(GROUP_INDEX % blocks, blocks) * LINES;
     uint rows = live_rows(LIVE_TOKENS, args.rows, 0);
-    if (g >= args.kv_heads || row >= rows) return;
+    if (own >= OWN_KV || row >= rows) return;
     uint s = min(row + LINE, rows - 1), last = min(row + LINES, rows) - 1, heads = args.heads / args.kv_heads;
     uint my_end = args.window > 0 ? min(ends[s], s + args.window) : ends[s];
     uint end = args.window > 0 ? min(ends[last], last + args.window) : ends[last];
@@ -113,6 +127,7 @@ void main()
                     factor = dropout_factor(conversation[tj], positions[tj], positions[s], h, args.layer);
                 p[j] = exp(clamp(p[j] - STREAMED(lse, 4, h * args.ld_lse + tj), -100.0, 0.0));
                 dp[j] = p[j] * (dp[j] * factor - STREAMED(delta, 5, h * args.ld_lse + tj));
+                KEEP(own * heads + head, tj, dp[j]);
                 p[j] *= factor;
             }
             if (t >= last && t + BLOCK <= end_of_all) {

@@ -55,6 +55,7 @@ void attention_state_make(struct attention_state *x, const struct attention_case
             x->first[t] = s->window && (uint32_t)i + 1 > s->window ? t + 1 - s->window : x->starts[t];
         }
     x->own = x->T = x->rows + s->spare;
+    x->own_kv = s->kv_heads;
     uint32_t D = s->head_dim, rows = x->rows;
     x->q = dense(s, (size_t)rows * s->heads * D, 3, s->store & 1, &random);
     x->k = dense(s, (size_t)rows * s->kv_heads * D, 2, s->store & 1, &random);
@@ -91,7 +92,9 @@ static struct attention_args arguments(const struct attention_state *x)
         .layer = LAYER,
         .scale = x->s.scale,
         .first_row = x->first_own,
-        .own_rows = x->own};
+        .own_rows = x->own,
+        .first_kv = x->first_kv,
+        .own_kv = x->own_kv};
 }
 
 static uint32_t qkv_columns(const struct attention_state *x)
@@ -244,31 +247,59 @@ int attention_execute_delta(struct attention_state *x)
     return wrong;
 }
 
-int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys)
+static struct reference_attention_gradient gradient_make(const struct attention_state *x, bool pairs)
+{
+    size_t q = (size_t)x->rows * x->s.heads * x->s.head_dim, k = (size_t)x->rows * x->s.kv_heads * x->s.head_dim;
+    size_t p = (size_t)x->s.heads * x->rows * x->rows;
+    struct reference_attention_gradient g = {attention_doubles(q), attention_doubles(k), attention_doubles(k),
+        attention_doubles(q), attention_doubles(k), attention_doubles(k), pairs ? attention_doubles(p) : NULL,
+        pairs ? attention_doubles(p) : NULL};
+    reference_attention_backward(&g, x->dout, x->lse, x->delta, &x->a);
+    return g;
+}
+
+static void gradient_free(struct reference_attention_gradient *g)
+{
+    double *all[] = {g->dq, g->dk, g->dv, g->dq_bound, g->dk_bound, g->dv_bound, g->ds, g->ds_bound};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+// dqkv before a kernel: what it must leave alone.
+static struct field *gradient_field(const struct attention_state *x, struct run *r)
+{
+    struct field *dqkv = run_tensor(r, x->T, qkv_columns(x));
+    for (uint32_t t = 0; t < x->T; t++)
+        for (uint32_t c = 0; c < dqkv->columns; c++) field_set(dqkv, t, c, 7);
+    return dqkv;
+}
+
+// What dQ, dK and dV read, from binding 1 to 5.
+static void backward_inputs(struct attention_state *x, struct run *r, bool keys)
 {
     uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
-    size_t q_count = (size_t)x->rows * H * D, k_count = (size_t)x->rows * G * D;
-    struct run r;
-    begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
-    words(x, &r, keys ? x->ends : x->starts);
-    struct field *qkv = run_tensor(&r, x->T, qkv_columns(x)), *dout = run_tensor(&r, x->T, H * D);
-    by_head(x, &r, x->lse);
-    by_head(x, &r, x->delta);
-    struct field *dqkv = run_tensor(&r, x->T, qkv_columns(x));
-    dqkv->ld = qkv->ld;
-    words(x, &r, x->conversation);
-    words(x, &r, x->positions);
-    finish(&r, x, qkv, dout);
+    words(x, r, keys ? x->ends : x->starts);
+    struct field *qkv = run_tensor(r, x->T, qkv_columns(x)), *dout = run_tensor(r, x->T, H * D);
+    by_head(x, r, x->lse);
+    by_head(x, r, x->delta);
+    finish(r, x, qkv, dout);
     struct attention_args args = arguments(x);
     put(x, qkv, args.offset_q, x->q, H * D);
     put(x, qkv, args.offset_k, x->k, G * D);
     put(x, qkv, args.offset_v, x->v, G * D);
     put(x, dout, 0, x->dout, H * D);
-    for (uint32_t t = 0; t < x->T; t++) // what the kernel must leave alone
-        for (uint32_t c = 0; c < dqkv->columns; c++) field_set(dqkv, t, c, 7);
-    struct reference_attention_gradient g = {attention_doubles(q_count), attention_doubles(k_count),
-        attention_doubles(k_count), attention_doubles(q_count), attention_doubles(k_count), attention_doubles(k_count)};
-    reference_attention_backward(&g, x->dout, x->lse, x->delta, &x->a);
+}
+
+int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys)
+{
+    uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads;
+    struct run r;
+    begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
+    backward_inputs(x, &r, keys);
+    struct field *dqkv = gradient_field(x, &r);
+    words(x, &r, x->conversation);
+    words(x, &r, x->positions);
+    struct attention_args args = arguments(x);
+    struct reference_attention_gradient g = gradient_make(x, false);
     if (keys) {
         want(x, dqkv, args.offset_k, g.dk, g.dk_bound, G * D);
         want(x, dqkv, args.offset_v, g.dv, g.dv_bound, G * D);
@@ -276,7 +307,78 @@ int attention_execute_backward(struct attention_state *x, const struct attention
         want(x, dqkv, args.offset_q, g.dq, g.dq_bound, H * D);
     }
     int wrong = execute(&r, x, form, keys ? G : H);
-    double *all[] = {g.dq, g.dk, g.dv, g.dq_bound, g.dk_bound, g.dv_bound};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    gradient_free(&g);
+    return wrong;
+}
+
+// ---- the backward pass with kept gradients of scores -----------------------------------------------------------------
+
+// Columns of heads first .. first + count - 1 alone.
+static void want_heads(const struct attention_state *x, struct field *f, uint32_t offset, const double *result,
+    const double *bound, uint32_t heads, uint32_t first, uint32_t count)
+{
+    uint32_t D = x->s.head_dim;
+    for (uint32_t t = x->first_own; t < own_end(x); t++)
+        for (uint32_t c = first * D; c < (first + count) * D; c++)
+            field_want(f, t, offset + c, result[t * heads * D + c], x->poisoned[t] ? NON_FINITE : bound[t * heads * D + c]);
+}
+
+static size_t score_at(const struct attention_state *x, uint32_t head, uint32_t t, uint32_t s)
+{
+    return ((size_t)head * x->T + t) * SCORES_LD(x->T) + s;
+}
+
+int attention_execute_dkv_scores(struct attention_state *x, const struct attention_form *form)
+{
+    uint32_t G = x->s.kv_heads, per = x->s.heads / G, lanes = form->rows;
+    struct run r;
+    begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
+    backward_inputs(x, &r, true);
+    struct field *dqkv = gradient_field(x, &r), *scores = run_floats(&r, x->own_kv * per * x->T * SCORES_LD(x->T));
+    words(x, &r, x->conversation);
+    words(x, &r, x->positions);
+    struct attention_args args = arguments(x);
+    struct reference_attention_gradient g = gradient_make(x, true);
+    want_heads(x, dqkv, args.offset_k, g.dk, g.dk_bound, G, x->first_kv, x->own_kv);
+    want_heads(x, dqkv, args.offset_v, g.dv, g.dv_bound, G, x->first_kv, x->own_kv);
+    uint32_t end = (own_end(x) + lanes - 1) / lanes * lanes;
+    for (uint32_t head = 0; head < x->own_kv * per; head++)
+        for (uint32_t t = x->first_own; t < x->rows; t++)
+            for (uint32_t s = x->first_own; s < end; s++) {
+                bool sees = x->first[t] <= s && s <= t && s < own_end(x);
+                size_t pair = ((size_t)(x->first_kv * per + head) * x->rows + t) * x->rows + s;
+                double bound = !sees ? ANYTHING : x->poisoned[t] ? NON_FINITE : g.ds_bound[pair];
+                if (s / lanes <= t / lanes) field_want(scores, (uint32_t)score_at(x, head, t, s), 0, sees ? g.ds[pair] : 0, bound);
+            }
+    int wrong = execute(&r, x, form, x->own_kv);
+    gradient_free(&g);
+    return wrong;
+}
+
+int attention_execute_dq_scores(struct attention_state *x, const struct attention_form *form)
+{
+    uint32_t D = x->s.head_dim, H = x->s.heads, G = x->s.kv_heads, per = H / G, width = 2 * form->group;
+    bool pairs = x->s.store & 4;
+    struct run r;
+    begin_form(&r, form, x, pairs ? 1 << 4 : 0);
+    words(x, &r, x->starts);
+    struct field *keys = run_floats(&r, G * D * x->T), *scores = run_floats(&r, x->own_kv * per * x->T * SCORES_LD(x->T));
+    struct field *dqkv = gradient_field(x, &r);
+    finish(&r, x, dqkv, dqkv);
+    struct attention_args args = arguments(x);
+    struct reference_attention_gradient g = gradient_make(x, true);
+    for (uint32_t t = 0; t < x->rows; t++)
+        for (uint32_t c = 0; c < G * D && !x->poisoned[t]; c++) { // in strips, a strip's even columns before its odd ones
+            uint32_t in = c % width, place = pairs ? in % 2 * form->group + in / 2 : in;
+            field_set(keys, (c / width * x->T + t) * width + place, 0, x->k[t * G * D + c]);
+        }
+    for (uint32_t head = 0; head < x->own_kv * per; head++) // of pairs that do not see each other the pattern stays, a NaN
+        for (uint32_t t = 0; t < x->rows; t++)
+            for (uint32_t s = x->first[t]; s <= t && !x->poisoned[t]; s++)
+                field_set(scores, (uint32_t)score_at(x, head, t, s), 0,
+                    g.ds[((size_t)(x->first_kv * per + head) * x->rows + t) * x->rows + s]);
+    want_heads(x, dqkv, args.offset_q, g.dq, g.dq_bound, H, x->first_kv * per, x->own_kv * per);
+    int wrong = execute(&r, x, form, x->own_kv * per * (D / width));
+    gradient_free(&g);
     return wrong;
 }

@@ -34,6 +34,7 @@ struct attention_form {
 struct attention_state {
     struct attention_case s;
     uint32_t rows, T; // live, budget
+    uint32_t first_kv, own_kv; // key heads that the kernels which keep scores work on: all at first
     uint32_t first_own, own; // rows that forward, dq and dkv work on: all (attention_own_all) at first
     uint32_t starts[MOST_ROWS], ends[MOST_ROWS], positions[MOST_ROWS], conversation[MOST_ROWS], first[MOST_ROWS],
         last[MOST_ROWS];
@@ -50,6 +51,8 @@ double *attention_doubles(size_t count);
 int attention_execute_forward(struct attention_state *x, const struct attention_form *form);
 int attention_execute_delta(struct attention_state *x);
 int attention_execute_backward(struct attention_state *x, const struct attention_form *form, bool keys);
+int attention_execute_dkv_scores(struct attention_state *x, const struct attention_form *form);
+int attention_execute_dq_scores(struct attention_state *x, const struct attention_form *form);
 void attention_store_out(struct attention_state *x); // out as it is stored, for tests that leave out the forward pass
 
 // A part of the rows for forward, dq and dkv: the form's second workgroup's of each head, where more rows follow; else false.
@@ -79,6 +82,11 @@ static inline void attention_run_delta(struct attention_state *x)
 static inline void attention_run_backward(struct attention_state *x, const struct attention_form *form, bool keys)
 {
     run_judge(form->kernel, attention_execute_backward(x, form, keys));
+}
+
+static inline void attention_run_scores(struct attention_state *x, const struct attention_form *form, bool keys)
+{
+    run_judge(form->kernel, (keys ? attention_execute_dkv_scores : attention_execute_dq_scores)(x, form));
 }
 
 // Wrong numbers that every form of the forward pass, of dQ and of dK and dV must notice, with case and groups to suit.

@@ -176,6 +176,9 @@ void reference_attention_backward(const struct reference_attention_gradient *g, 
                     ds_error += rounding(a, fabs(ds) + ds_error);
                     p_error += rounding(a, p * f + p_error);
                 }
+                size_t pair = ((size_t)h * (size_t)a->rows + (size_t)t) * (size_t)a->keys + (size_t)s;
+                if (g->ds) g->ds[pair] = ds;
+                if (g->ds_bound) g->ds_bound[pair] = ds_error + TINY;
                 size_t q_at = (size_t)(q - a->q), k_at = (size_t)(k - a->k);
                 for (int d = 0; d < D; d++) {
                     size_t i = q_at + (size_t)d, j = k_at + (size_t)d;

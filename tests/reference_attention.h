@@ -32,6 +32,7 @@ void reference_attention_delta(
 struct reference_attention_gradient {
     double *dq, *dk, *dv;
     double *dq_bound, *dk_bound, *dv_bound;
+    double *ds, *ds_bound; // [heads, rows, keys], of scaled scores, where a query sees a key; NULL: not wanted
 };
 void reference_attention_backward(const struct reference_attention_gradient *g, const double *dout, const double *lse,
     const double *delta, const struct reference_attention *a);

@@ -47,6 +47,32 @@ static void run_kernels(const struct shape *s, bool wide)
     attention_state_free(&x);
 }
 
+static int mutated_keys; // which of the two a mutation is for
+
+// The backward pass with kept gradients of scores: in whole, of some rows, of one key head.
+static void run_scores(const struct shape *s)
+{
+    struct attention_state x;
+    attention_state_make(&x, &s->c);
+    uint32_t lanes = run_group, part = lanes > 8 ? 8 : 6;
+    reference_attention(x.out, x.lse, NULL, NULL, &x.a);
+    attention_store_out(&x);
+    reference_attention_delta(x.delta, NULL, x.out, x.dout, (int)x.rows, (int)s->c.heads, (int)s->c.head_dim);
+    const struct attention_form forms[] = {{"attention_dq_scores_wide", {24, part, 2, 16}, 4, lanes, 0, 24},
+        {"attention_dkv_scores_wide", {1, 8, 1}, 3, lanes, 0, lanes}};
+    for (int keys = 0; keys < 2; keys++) {
+        if (run_mutation && keys != mutated_keys) continue;
+        attention_run_scores(&x, &forms[keys], keys);
+        if (run_mutation) continue;
+        if (attention_own_part(&x, &forms[keys])) attention_run_scores(&x, &forms[keys], keys);
+        attention_own_all(&x);
+        x.first_kv = s->c.kv_heads - 1, x.own_kv = 1;
+        attention_run_scores(&x, &forms[keys], keys);
+        x.first_kv = 0, x.own_kv = s->c.kv_heads;
+    }
+    attention_state_free(&x);
+}
+
 static void run_shape(struct shape s)
 {
     // Dealing asks for a workgroup that is one subgroup.
@@ -57,6 +83,7 @@ static void run_shape(struct shape s)
     if (!s.deal || !gpu_info(run_gpu())->addresses) return;
     s.block *= 2;
     run_kernels(&s, true);
+    if (s.c.head_dim % (2 * run_group) == 0) run_scores(&s);
 }
 
 static const struct shape shapes[] = {
@@ -66,6 +93,7 @@ static const struct shape shapes[] = {
     {{2, 1, 128, 20, 6, 0, {50}, -1, 1, .scale = 0.1f}, 0, 1, 4},
     {{3, 1, 40, 0, 2, 0.25, {9, 25}, 0, 2, .scale = 0.2f}, 0, 2, 8}, // ten vec4s a row, dealt to four and to eight lanes
     {{2, 2, 56, 9, 3, 0, {1, 30}, -1, 1, .scale = 0.1f}, 0, 1, 4},
+    {{4, 2, 32, 0, 7, 0.2, {3, 70, 1, 40}, 2, 2, .scale = 0.15f}, 1, 4, 4},
 };
 
 static void test_shapes(void)
@@ -188,7 +216,7 @@ static void test_reference(void)
     objective(&x);
     reference_attention_delta(x.delta, NULL, x.out, x.dout, (int)x.rows, 4, 8);
     size_t q = x.rows * 4 * 8, k = x.rows * 2 * 8;
-    struct reference_attention_gradient g = {doubles(q), doubles(k), doubles(k), NULL, NULL, NULL};
+    struct reference_attention_gradient g = {doubles(q), doubles(k), doubles(k), NULL, NULL, NULL, NULL, NULL};
     reference_attention_backward(&g, x.dout, x.lse, x.delta, &x.a);
     differentiate(&x, x.q, q, g.dq, "dq");
     differentiate(&x, x.k, k, g.dk, "dk");
@@ -233,6 +261,23 @@ static void test_dkv(void)
     run_one(3);
 }
 
+static void run_scores_one(int keys)
+{
+    static const struct shape s = {{4, 2, 32, 19, 0, 0.3, {21, 3, 34}, -1, 2, .scale = 0.25f}, 0, 4, 2};
+    mutated_keys = keys;
+    run_scores(&s);
+}
+
+static void test_dq_scores(void)
+{
+    run_scores_one(0);
+}
+
+static void test_dkv_scores(void)
+{
+    run_scores_one(1);
+}
+
 // Where sums are f32 alone, a thousandth shows.
 #define COMMON(test)                                                                                                   \
     ATTENTION_MUTATIONS(test), {test, #test " scale", IN_ARGS, WORD(attention_args, scale), TIMES, 1.001},             \
@@ -260,6 +305,27 @@ static const struct mutation mutations[] = {COMMON(test_forward), COMMON(test_dq
     {test_cache, "scale, cache", IN_ARGS, WORD(cache_args, scale), TIMES, 1.001},
     {test_cache, "tokens, cache", IN_LIVE, WORD(live_block, tokens), ADD, -1}};
 
+static const struct mutation scores_mutations[] = { // what dkv_scores shares with dkv is tried there
+    {test_dkv_scores, "rows, dkv_scores", IN_ARGS, WORD(attention_args, rows), ADD, -17},
+    {test_dkv_scores, "a key head less, dkv_scores", IN_ARGS, WORD(attention_args, own_kv), ADD, -1},
+    {test_dkv_scores, "first key head, dkv_scores", IN_ARGS, WORD(attention_args, first_kv), ADD, 1},
+    {test_dq_scores, "rows, dq_scores", IN_ARGS, WORD(attention_args, rows), ADD, -17},
+    {test_dq_scores, "first row, dq_scores", IN_ARGS, WORD(attention_args, first_row), ADD, 8},
+    {test_dq_scores, "own rows, dq_scores", IN_ARGS, WORD(attention_args, own_rows), SET, 1},
+    {test_dq_scores, "key heads, dq_scores", IN_ARGS, WORD(attention_args, kv_heads), SET, 4},
+    {test_dq_scores, "a key head less, dq_scores", IN_ARGS, WORD(attention_args, own_kv), ADD, -1},
+    {test_dq_scores, "first key head, dq_scores", IN_ARGS, WORD(attention_args, first_kv), ADD, 1},
+    {test_dq_scores, "ld_qkv, dq_scores", IN_ARGS, WORD(attention_args, ld_qkv), ADD, 8},
+    {test_dq_scores, "offset_q, dq_scores", IN_ARGS, WORD(attention_args, offset_q), ADD, 8},
+    {test_dq_scores, "wider window, dq_scores", IN_ARGS, WORD(attention_args, window), ADD, 1},
+    {test_dq_scores, "narrower window, dq_scores", IN_ARGS, WORD(attention_args, window), ADD, -1},
+    {test_dq_scores, "scale, dq_scores", IN_ARGS, WORD(attention_args, scale), TIMES, 1.001},
+    {test_dq_scores, "tokens, dq_scores", IN_LIVE, WORD(live_block, tokens), ADD, -1},
+    {test_dq_scores, "more tokens, dq_scores", IN_LIVE, WORD(live_block, tokens), ADD, 1},
+    {test_dq_scores, "rows of a tile, dq_scores", IN_CONSTANTS, 4, SET, 12},
+    {test_dq_scores, "a strip's width, dq_scores", IN_CONSTANTS, 6, SET, 1},
+    {test_dq_scores, "head size, dq_scores", IN_CONSTANTS, 2, SET, 16}};
+
 int main(int argc, char **argv)
 {
     if (!run_open()) return 77;
@@ -277,6 +343,8 @@ int main(int argc, char **argv)
     // Each wrong constant is a pipeline of its own; a driver with subgroups of four (SwiftShader) takes seconds for
     // one.
     if (run_group >= 8) run_mutations(mutations, sizeof mutations / sizeof *mutations);
+    if (run_group >= 8 && run_group <= 16 && gpu_info(run_gpu())->addresses)
+        run_mutations(scores_mutations, sizeof scores_mutations / sizeof *scores_mutations);
     CHECK(run_validation_messages() == 0);
     run_close();
     return test_end();

@@ -2,12 +2,11 @@
 //
 // ops.c: the operator table: how each operator's forward and backward become kernel calls. Formulas stand with the
 // kernels' arguments in shaders/args.h.
-#include "choices.h"
 #include "cost.h"
 #include "ops_parts.h"
+#include "variants.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 // ---- matrix products ---------------------------------------------------------------------------------------------
@@ -17,8 +16,7 @@ static struct operand value(tensor_id t)
     return (struct operand){t, PART_VALUE, 0};
 }
 
-// The gradient of an activation: an existing one is added to.
-static tensor_id gradient_for(struct program *p, tensor_id x, enum storage storage, bool *exists)
+tensor_id operator_gradient(struct program *p, tensor_id x, enum storage storage, bool *exists)
 {
     tensor_id dx = program_gradient(p, x);
     *exists = dx >= 0;
@@ -134,7 +132,7 @@ static void rmsnorm_backward(struct program *p, const struct node *n)
     tensor_id partial = graph_at(p->graph, w)->trainable
         ? program_scratch(p, STORAGE_F32, blocks, columns(p, x), "norm partial") : NO_TENSOR;
     bool exists;
-    tensor_id dx = gradient_for(p, n->in[0], at(p, x)->storage, &exists);
+    tensor_id dx = operator_gradient(p, n->in[0], at(p, x)->storage, &exists);
     uint64_t step = common_rows(p, T, (tensor_id[]){x, dy, dx}, 3);
     if (step < T) step = step / NORM_ROWS_PER_BLOCK * NORM_ROWS_PER_BLOCK;
     assert(step > 0);
@@ -197,7 +195,7 @@ static void linear_backward(struct program *p, const struct node *n)
     }
     if (bias >= 0 && at(p, bias)->trainable) add_columns(p, dy, T, LIVE_TOKENS, bias);
     bool exists;
-    tensor_id dx = gradient_for(p, n->in[0], p->graph->storage, &exists);
+    tensor_id dx = operator_gradient(p, n->in[0], p->graph->storage, &exists);
     struct product d = {.layout = LAYOUT_NN, .a = value(dy), .b = value(w), .c = value(dx), .m = T, .n = K, .k = N,
         .live_m = LIVE_TOKENS, .add = exists ? ADD_ALWAYS : ADD_NONE};
     product_calls(p, &d);
@@ -240,146 +238,6 @@ static void rope_backward(struct program *p, const struct node *n)
     program_set_gradient(p, n->in[0], d);
 }
 
-// ---- attention -----------------------------------------------------------------------------------------------------
-
-static struct attention_args attention_arguments(
-    const struct program *p, const struct node *n, tensor_id qkv, tensor_id out, tensor_id lse)
-{
-    uint32_t D = n->head_dim;
-    return (struct attention_args){.rows = (uint32_t)p->graph->tokens, .heads = n->heads, .kv_heads = n->kv_heads,
-        .ld_qkv = ld(p, qkv), .offset_q = 0, .offset_k = n->heads * D, .offset_v = (n->heads + n->kv_heads) * D,
-        .ld_out = ld(p, out), .ld_lse = ld(p, lse), .window = n->window, .layer = (uint32_t)(n->layer < 0 ? 0 : n->layer),
-        .scale = n->scale, .own_rows = (uint32_t)p->graph->tokens};
-}
-
-// The attention kernels that stream: what they read and write, and how much they do.
-struct attention {
-    enum attention_kernel kind;
-    struct attention_args args;
-    tensor_id reads[5], writes[2]; // in the order of bindings, NO_TENSOR: no more
-    bool beside;                   // what another kernel writes in the same tensor stays
-    double products;               // of as many numbers as a pair of rows has
-};
-
-static uint32_t attention_call(struct program *p, const struct node *n, const struct attention *a)
-{
-    static const char *const names[] = {
-        [ATTENTION_FORWARD] = "attention_forward", [ATTENTION_DQ] = "attention_dq", [ATTENTION_DKV] = "attention_dkv"};
-    uint64_t T = p->graph->tokens, own = a->args.own_rows;
-    struct call *c = call_begin(p, names[a->kind]);
-    for (int i = 0; i < 5 && a->reads[i] >= 0; i++) call_read(c, a->reads[i]);
-    for (int i = 0; i < 2 && a->writes[i] >= 0; i++)
-        call_use(c, a->writes[i], PART_VALUE, 0, 0, a->beside || a->args.first_row > 0, true);
-    call_read(c, input(p, INPUT_CONVERSATION));
-    call_read(c, input(p, INPUT_POSITIONS));
-    call_args(c, &a->args, sizeof a->args);
-    call_constant(c, n->head_dim);
-    call_constant(c, p->graph->dropout ? 1 : 0);
-    uint32_t rows = attention_variant(&p->limits, c, a->kind, own, n->heads, n->kv_heads, n->head_dim);
-    // One document of T rows: half of the T x T square.
-    c->flop = a->products * (double)T * (double)T * n->heads * n->head_dim * attention_share(c, T);
-    c->bytes = (double)own * n->head_dim * (2.0 * n->heads + 2.0 * n->kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
-    double speed = choices_speed(p->limits.choices); // attention is no faster than products
-    if (speed > 0) c->seconds = c->flop / (speed < p->limits.flop_per_second ? speed : p->limits.flop_per_second);
-    return rows;
-}
-
-// All rows: in parts of which none takes longer than a watchdog likes where all are one document. A part's sums are what they
-// are in one call.
-static void attention_calls(struct program *p, const struct node *n, struct attention *a)
-{
-    int first = p->call_count;
-    uint32_t rows = attention_call(p, n, a);
-    double T = (double)p->graph->tokens, seconds = call_seconds(&p->limits, &p->calls[first]);
-    if (p->limits.dispatch_seconds <= 0 || seconds <= p->limits.dispatch_seconds) return;
-    p->call_count = first; // once more, in parts
-    double share = p->limits.dispatch_seconds / seconds * T * T;
-    for (uint32_t at = 0, end; at < p->graph->tokens; at = end) {
-        double t = (double)at, rest = (T - t) * (T - t) - share;
-        double most = a->kind != ATTENTION_DKV ? sqrt(t * t + share) : rest > 0 ? T - sqrt(rest) : T;
-        uint32_t blocks = (uint32_t)((most - t) / rows);
-        end = most < T ? at + (blocks ? blocks : 1) * rows : (uint32_t)p->graph->tokens;
-        if (end > p->graph->tokens) end = (uint32_t)p->graph->tokens;
-        a->args.first_row = at;
-        a->args.own_rows = end - at;
-        attention_call(p, n, a);
-    }
-}
-
-// What attention reads of x: on software drivers a copy in f32, for each row meets many others.
-static tensor_id attention_reads(struct program *p, tensor_id x)
-{
-    const struct tensor *t = at(p, x);
-    bool copy = wide_kernels(&p->limits) && t->storage == STORAGE_BF16 && t->ld % 16 == 0 &&
-                t->rows * t->ld * 4 <= p->limits.max_range;
-    return copy ? wide_copy(p, x) : x;
-}
-
-static void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
-{
-    struct attention a = {.kind = ATTENTION_FORWARD, .args = attention_arguments(p, n, in[0], out[0], out[1]),
-        .reads = {input(p, INPUT_STARTS), attention_reads(p, in[0]), NO_TENSOR}, .writes = {out[0], out[1]}, .products = 2};
-    attention_calls(p, n, &a);
-}
-
-static void attention_backward(struct program *p, const struct node *n)
-{
-    tensor_id qkv = program_need(p, n->in[0]), out = program_need(p, n->out[0]), lse = program_need(p, n->out[1]);
-    tensor_id dout = program_gradient(p, n->out[0]);
-    tensor_id delta = program_scratch(p, STORAGE_F32, n->heads, p->graph->tokens, "delta");
-    bool exists;
-    tensor_id dqkv = gradient_for(p, n->in[0], at(p, qkv)->storage, &exists);
-    assert(!exists);
-    struct attention_args args = attention_arguments(p, n, qkv, out, lse);
-    struct call *c = call_begin(p, "attention_delta");
-    call_read(c, out);
-    call_read(c, dout);
-    call_write(c, delta);
-    call_args(c, &args, sizeof args);
-    call_constant(c, n->head_dim);
-    call_constant(c, 0);
-    attention_variant(&p->limits, c, ATTENTION_DELTA, p->graph->tokens, n->heads, n->kv_heads, n->head_dim);
-    c->bytes = 2.0 * (double)p->graph->tokens * n->heads * n->head_dim * element_bytes(p, out);
-    qkv = attention_reads(p, qkv);
-    dout = attention_reads(p, dout);
-    for (int kv = 0; kv < 2; kv++) { // the second leaves the first one's columns as they are
-        struct attention a = {.kind = kv ? ATTENTION_DKV : ATTENTION_DQ, .args = args,
-            .reads = {input(p, kv ? INPUT_ENDS : INPUT_STARTS), qkv, dout, lse, delta}, .writes = {dqkv, NO_TENSOR},
-            .beside = kv, .products = kv ? 4 : 3};
-        attention_calls(p, n, &a);
-    }
-}
-
-static void cache_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out)
-{
-    tensor_id slots = input(p, INPUT_SLOTS), positions = input(p, INPUT_POSITIONS);
-    uint32_t D = n->head_dim;
-    struct cache_args args = {.rows = (uint32_t)p->graph->tokens, .heads = n->heads, .kv_heads = n->kv_heads, .head_dim = D,
-        .ld_qkv = ld(p, in[0]), .offset_q = 0, .offset_k = n->heads * D, .offset_v = (n->heads + n->kv_heads) * D,
-        .ld_out = ld(p, out[0]), .ld_cache = ld(p, in[1]), .capacity = (uint32_t)p->graph->cache_capacity,
-        .window = n->window, .scale = n->scale};
-    struct call *c = call_begin(p, "cache_append");
-    call_read(c, slots);
-    call_read(c, positions);
-    call_read(c, in[0]);
-    call_update(c, in[1]);
-    call_update(c, in[2]);
-    call_read(c, input(p, INPUT_FORKS));
-    call_args(c, &args, sizeof args);
-    call_groups(p, c, p->graph->tokens + FORK_GROUPS * p->graph->cache_slots);
-    c = call_begin(p, "attention_cache");
-    call_read(c, slots);
-    call_read(c, positions);
-    call_read(c, in[0]);
-    call_read(c, in[1]);
-    call_read(c, in[2]);
-    call_write(c, out[0]);
-    call_args(c, &args, sizeof args);
-    call_constant(c, D);
-    attention_variant(&p->limits, c, ATTENTION_CACHE, p->graph->tokens, n->heads, n->kv_heads, D);
-    c->bytes = 2.0 * (double)p->graph->tokens * (double)p->graph->cache_capacity * n->kv_heads * D * element_bytes(p, in[1]);
-}
-
 // ---- gated activation ------------------------------------------------------------------------------------------------
 
 static void glu_call(struct program *p, const struct node *n, tensor_id gu, tensor_id act, tensor_id dgu)
@@ -411,7 +269,7 @@ static void glu_backward(struct program *p, const struct node *n)
 {
     tensor_id gu = program_need(p, n->in[0]), dact = program_gradient(p, n->out[0]);
     bool exists;
-    tensor_id dgu = gradient_for(p, n->in[0], at(p, gu)->storage, &exists);
+    tensor_id dgu = operator_gradient(p, n->in[0], at(p, gu)->storage, &exists);
     assert(!exists);
     glu_call(p, n, gu, dact, dgu);
 }
@@ -448,7 +306,7 @@ static void dropout_backward(struct program *p, const struct node *n)
 {
     tensor_id dy = program_gradient(p, n->out[0]);
     bool exists;
-    tensor_id dx = gradient_for(p, n->in[0], at(p, dy)->storage, &exists);
+    tensor_id dx = operator_gradient(p, n->in[0], at(p, dy)->storage, &exists);
     assert(!exists);
     dropout_call(p, n, dy, NO_TENSOR, dx);
     if (n->in[1] >= 0) {
@@ -524,7 +382,7 @@ static void loss_forward(struct program *p, const struct node *n, const tensor_i
 static void loss_backward(struct program *p, const struct node *n)
 {
     bool exists;
-    tensor_id dx = gradient_for(p, n->in[0], p->graph->storage, &exists);
+    tensor_id dx = operator_gradient(p, n->in[0], p->graph->storage, &exists);
     assert(!exists);
     rows_call(p, "scatter_rows", INPUT_ROW_TARGET, program_gradient(p, n->out[0]), dx);
 }
@@ -557,7 +415,7 @@ const struct operator operators[OP_COUNT] = {
     [OP_LINEAR] = {"linear", linear_forward, linear_backward},
     [OP_ROPE] = {"rope", rope_forward, rope_backward},
     [OP_ATTENTION] = {"attention", attention_forward, attention_backward},
-    [OP_CACHE] = {"attention with cache", cache_forward, NULL},
+    [OP_CACHE] = {"attention with cache", attention_cached, NULL},
     [OP_GLU] = {"glu", glu_forward, glu_backward},
     [OP_DROPOUT] = {"dropout", dropout_forward, dropout_backward},
     [OP_LOSS] = {"loss", loss_forward, loss_backward},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// ops_parts.h: what the files of the operator table share: a tensor's sizes, and matrix products.
+// ops_parts.h: what the files of the operator table share: a tensor's sizes, matrix products, attention.
 #ifndef PUMICE_OPS_PARTS_H
 #define PUMICE_OPS_PARTS_H
 
@@ -54,6 +54,9 @@ static inline uint64_t common_rows(const struct program *p, uint64_t rows, const
     return step;
 }
 
+// ops.c: the gradient of an activation: an existing one is added to.
+tensor_id operator_gradient(struct program *p, tensor_id x, enum storage storage, bool *exists);
+
 // ---- product.c: matrix products ------------------------------------------------------------------------------------
 
 struct operand {
@@ -82,5 +85,14 @@ void product_calls(struct program *p, const struct product *x);
 // number once for every row that it meets. Its leading dimension is x's, rounded up to a multiple of 16. Rows beyond the live ones
 // are not written.
 tensor_id wide_copy(struct program *p, tensor_id x);
+
+// Columns c0 .. c0 + columns - 1 of such a matrix in strips of `width` (args.h: strips), made now.
+tensor_id wide_strips(struct program *p, tensor_id x, uint64_t c0, uint64_t columns, uint64_t width, bool pairs);
+
+// ---- attention.c ---------------------------------------------------------------------------------------------------
+
+void attention_forward(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out);
+void attention_backward(struct program *p, const struct node *n);
+void attention_cached(struct program *p, const struct node *n, const tensor_id *in, const tensor_id *out);
 
 #endif

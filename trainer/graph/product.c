@@ -46,6 +46,12 @@ tensor_id wide_copy(struct program *p, tensor_id x)
     return strips_call(p, &whole, 0, at(p, x)->rows, 0, ld(p, x), ROWS_ORDER, 0, false, LIVE_TOKENS, 0);
 }
 
+tensor_id wide_strips(struct program *p, tensor_id x, uint64_t c0, uint64_t columns, uint64_t width, bool pairs)
+{
+    struct operand o = {x, PART_VALUE, 0};
+    return strips_call(p, &o, 0, at(p, x)->rows, c0, columns, STRIPS_ORDER, width, pairs, LIVE_TOKENS, 0);
+}
+
 // Makes what matmul_wide reads of A and B: of V strips, but for those that the piece before had, too; U's rows, along k
 // and in f32, where the operand has not just that.
 static void pack_calls(struct program *p, struct product *x, uint64_t width, uint64_t m0, uint64_t m, uint64_t n0,

@@ -180,10 +180,34 @@ static uint32_t attention_block(enum attention_kernel kind, bool deal, bool drop
     return 2;
 }
 
+#define SCORES_STEPS 16 // keys in one pass
+
+bool attention_keeps_scores(const struct limits *limits, uint64_t T, uint32_t head_dim)
+{
+    return wide_kernels(limits) && T >= SCORES_STEPS && head_dim % (2 * limits->info->subgroup_size) == 0;
+}
+
+// dQ in a CPU's tiles, like matmul_wide's.
+static uint32_t scores_variant(const struct limits *limits, struct call *c, uint64_t T, uint32_t heads, uint32_t head_dim)
+{
+    uint32_t lanes = limits->info->subgroup_size, wide = 2, part = lanes > 8 ? 8 : 6;
+    c->constants[0] = lanes;
+    c->why = "software: a CPU's tiles";
+    call_constant(c, WIDE_ROWS);
+    call_constant(c, part);
+    call_constant(c, wide);
+    call_constant(c, SCORES_STEPS);
+    fold_groups(limits, divide_up(T, WIDE_ROWS) * heads * (head_dim / (wide * lanes)), &c->groups_x, &c->groups_y);
+    return WIDE_ROWS;
+}
+
 uint32_t attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T,
     uint32_t heads, uint32_t kv_heads, uint32_t head_dim)
 {
-    bool streams = kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV;
+    if (kind == ATTENTION_DQ_SCORES) return scores_variant(limits, c, T, heads, head_dim);
+    bool keeps = kind == ATTENTION_DKV_SCORES;
+    if (keeps) kind = ATTENTION_DKV;
+    bool streams = !keeps && (kind == ATTENTION_FORWARD || kind == ATTENTION_DQ || kind == ATTENTION_DKV);
     const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
     if (!without) return c->constants[4] * c->constants[7]; // M, WAVES_M
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
@@ -201,7 +225,7 @@ uint32_t attention_variant(const struct limits *limits, struct call *c, enum att
     static const char *const wide_names[] = {[ATTENTION_FORWARD] = "attention_forward_wide",
         [ATTENTION_DQ] = "attention_dq_wide", [ATTENTION_DKV] = "attention_dkv_wide", [ATTENTION_CACHE] = NULL};
     bool wide = can_deal(limits) && deal && limits->info->addresses && wide_names[kind];
-    if (wide) c->kernel = wide_names[kind];
+    if (wide && !keeps) c->kernel = wide_names[kind];
     c->constants[0] = group;
     c->why = kind == ATTENTION_DELTA ? NULL
              : without[0]            ? without

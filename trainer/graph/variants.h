@@ -47,9 +47,19 @@ bool wide_kernels(const struct limits *limits);
 
 // Sets workgroup size, constants from id 4 on, and grid of an attention kernel's call that works on T rows. Returns the rows of
 // a workgroup, at multiples of which a part of the rows may begin (not of ATTENTION_DELTA and ATTENTION_CACHE).
-enum attention_kernel { ATTENTION_FORWARD, ATTENTION_DELTA, ATTENTION_DQ, ATTENTION_DKV, ATTENTION_CACHE };
+enum attention_kernel {
+    ATTENTION_FORWARD,
+    ATTENTION_DELTA,
+    ATTENTION_DQ,
+    ATTENTION_DKV,
+    ATTENTION_CACHE,
+    ATTENTION_DKV_SCORES, // dK and dV that keep the gradients of scores, and dQ from them: where attention_keeps_scores
+    ATTENTION_DQ_SCORES
+};
 uint32_t attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
     uint32_t kv_heads, uint32_t head_dim);
+// Is there a form of the backward pass for this device, of T rows, in which dQ is a product of kept numbers?
+bool attention_keeps_scores(const struct limits *limits, uint64_t T, uint32_t head_dim);
 
 // The form of a row kernel: `wide` on software drivers that read through addresses (row.glsl), where rows are whole rounds of
 // the workgroup.
