@@ -7,8 +7,8 @@
 #include "test.h"
 
 // A block of every operator that trains, width C, H heads of D with G key heads, feed-forward F, vocabulary V, T rows.
-enum { H = 4, G = 2, D = 8, V = 104 };
-static int T = 96, C = 40, F = 56; // of such a size no product is cut into parts
+enum { H = 4, G = 2, V = 104 };
+static int T = 96, C = 40, F = 56, D = 8; // of such a size no product is cut into parts
 
 static void make_graph(struct graph *g, enum storage storage)
 {
@@ -96,15 +96,16 @@ static void test_program(enum storage storage)
     graph_free(&g);
 }
 
+static const struct gpu_info software = {.type = GPU_SOFTWARE, .subgroup_size = 8, .max_invocations = 1024,
+    .max_group_size = 1024, .max_range = UINT64_C(1) << 30, .max_allocation = UINT64_C(1) << 30, .heap_bytes = UINT64_C(1) << 34,
+    .max_groups = 65535, .max_shared = 32768, .addresses = true};
+
 // The forms for software drivers: other kernels, and strips beside products, but the same work.
 static void test_wide(void)
 {
     struct graph g;
     struct program p;
-    struct gpu_info info = {.type = GPU_SOFTWARE, .subgroup_size = 8, .max_invocations = 1024, .max_group_size = 1024,
-        .max_range = UINT64_C(1) << 30, .max_allocation = UINT64_C(1) << 30, .heap_bytes = UINT64_C(1) << 34,
-        .max_groups = 65535, .max_shared = 32768, .addresses = true};
-    struct limits limits = limits_of(&info);
+    struct limits limits = limits_of(&software);
     C = 64, F = 96; // whole vectors, or the plain forms are taken
     make_graph(&g, STORAGE_F32);
     program_make(&p, &g, &limits, true, false);
@@ -126,6 +127,35 @@ static void test_wide(void)
     CHECK(wide > 5);
     program_free(&p);
     graph_free(&g);
+}
+
+// The backward pass that keeps gradients of scores: two products less; each key head once, as many at a time as the cache
+// holds; none where a head's would ask for too much memory.
+static void test_kept_scores(int rows, int key_heads)
+{
+    struct graph g;
+    struct program p;
+    struct limits limits = limits_of(&software);
+    T = rows, D = 16;
+    make_graph(&g, STORAGE_F32);
+    program_make(&p, &g, &limits, true, false);
+    struct live_counts full = {.tokens = (uint64_t)T, .targets = (uint64_t)T, .pairs = (double)T * T};
+    CHECK_NEAR(sum_of(&p, "attention_", &full).flop, (key_heads ? 7 : 9) * full.pairs * H * D);
+    uint32_t keys = 0, queries = 0;
+    for (int i = 0; i < p.call_count; i++) {
+        struct attention_args a;
+        bool kv = strcmp(p.calls[i].kernel, "attention_dkv_scores_wide") == 0;
+        if (!kv && strcmp(p.calls[i].kernel, "attention_dq_scores_wide") != 0) continue;
+        memcpy(&a, p.calls[i].args, sizeof a);
+        CHECK(a.first_kv == (kv ? keys : queries) && a.own_kv == (uint32_t)key_heads);
+        if (kv) keys += a.own_kv;
+        else queries += a.own_kv;
+        CHECK(keys >= queries); // dQ reads what was kept last
+    }
+    CHECK(keys == (key_heads ? G : 0) && queries == keys);
+    program_free(&p);
+    graph_free(&g);
+    T = 96, D = 8;
 }
 
 // Calls of attention's kernels, with the longest one's seconds.
@@ -233,6 +263,9 @@ int main(void)
     test_program(STORAGE_F32);
     test_program(STORAGE_BF16);
     test_wide();
+    test_kept_scores(256, 2);
+    test_kept_scores(512, 1);
+    test_kept_scores(4096, 0);
     test_measured(1e11, true);
     test_measured(1e15, false);
     test_update(STORAGE_F32, OPTIMIZER_ADAMW);
