@@ -176,11 +176,13 @@ struct rope_args {
 // are the T of their numbers of groups: first_row is a multiple of a workgroup's rows, and own_rows where rows follow.
 // attention_dkv_scores_wide, attention_dq_scores_wide, for software drivers: the backward pass of key heads first_kv .. first_kv +
 // own_kv - 1 and their query heads (numbers of groups count these alone), in which dQ is one product. The first has binding 7 scores
-// (f32 [own_kv heads / kv_heads, rows, SCORES_LD(rows)]: gradients of scores), conversation and
+// (f32 [own_kv heads / kv_heads, panels of SCORES_ROWS queries, SCORES_KEYS(rows), SCORES_ROWS]: gradients of scores), conversation and
 // positions after it; the second bindings 1 starts, 2 keys (the K columns in strips, in PAIRS where dqkv is bf16: strips), 3
 // scores, 4 dqkv, and constants from 4 on: ROWS, PART, WIDE, STEPS (attention_dq_scores_wide.comp); groups ceil(T / ROWS) for each
 // strip of each head. Other kernels do not read first_kv and own_kv.
-#define SCORES_LD(rows) ((((rows) + 15) / 16 | 1) * 16) // an odd multiple of 16: graph.c tells why
+#define SCORES_ROWS 8u
+#define SCORES_KEYS(rows) (((rows) + 15) / 16 * 16)
+#define SCORES_PANEL(rows) (((rows) + SCORES_ROWS - 1) / SCORES_ROWS * SCORES_KEYS(rows) * SCORES_ROWS) // of one head
 // attention_{forward,dq,dkv}_coopmat_{fp16,bf16}: matrix units; constants from 4 on: M, N, K, WAVES_M, WAVES_N, BLOCK, HOLD,
 // PHASED (attention_coopmat.glsl); groups ceil(T / (M WAVES_M)) for each head or key head.
 struct attention_args {

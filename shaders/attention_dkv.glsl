@@ -25,12 +25,15 @@ TENSOR(6, dqkv)
 layout(binding = 7, std430) buffer Scores {
     float scores[];
 };
-#define KEEP(head, t, value) Out(addresses[6])[((head) * args.rows + (t)) * SCORES_LD(args.rows) + row + gl_SubgroupInvocationID].word = floatBitsToUint(value)
+// Of streamed query j: BLOCK is SCORES_ROWS, t a multiple of it.
+#define KEEP(head, j, value)                                                                                           \
+    Out(addresses[6])[(head) * SCORES_PANEL(args.rows) + (t / SCORES_ROWS * SCORES_KEYS(args.rows) + row + gl_SubgroupInvocationID) * SCORES_ROWS + j] \
+        .word = floatBitsToUint(value)
 #define FIRST_KV args.first_kv
 #define OWN_KV args.own_kv
 #define NEXT_BINDING 8
 #else
-#define KEEP(head, t, value)
+#define KEEP(head, j, value)
 #define FIRST_KV 0
 #define OWN_KV args.kv_heads
 #define NEXT_BINDING 7
@@ -127,7 +130,7 @@ void main()
                     factor = dropout_factor(conversation[tj], positions[tj], positions[s], h, args.layer);
                 p[j] = exp(clamp(p[j] - STREAMED(lse, 4, h * args.ld_lse + tj), -100.0, 0.0));
                 dp[j] = p[j] * (dp[j] * factor - STREAMED(delta, 5, h * args.ld_lse + tj));
-                KEEP(own * heads + head, tj, dp[j]);
+                KEEP(own * heads + head, j, dp[j]);
                 p[j] *= factor;
             }
             if (t >= last && t + BLOCK <= end_of_all) {

@@ -38,13 +38,13 @@ uint part_row, first[PART]; // the part's first row, and the first key that each
 void multiply(uint k)
 {
     Word u_row[PART];
-    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k;
+    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k * SCORES_ROWS;
     Word v_row = v_at + k * WIDE * GROUP;
     [[unroll]] for (uint q = 0; q < STEPS; q++) {
         float v[WIDE];
         [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
         [[unroll]] for (uint r = 0; r < PART; r++) {
-            float u = uintBitsToFloat(u_row[r][q].word);
+            float u = uintBitsToFloat(u_row[r][q * SCORES_ROWS].word);
             [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += u * v[j];
         }
     }
@@ -54,13 +54,13 @@ void multiply(uint k)
 void multiply_seen(uint k, uint from, uint to)
 {
     Word u_row[PART];
-    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k;
+    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k * SCORES_ROWS;
     Word v_row = v_at + k * WIDE * GROUP;
     [[unroll]] for (uint q = 0; q < FEW; q++) {
         float v[WIDE];
         [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
         [[unroll]] for (uint r = 0; r < PART; r++) {
-            float u = uintBitsToFloat(u_row[r][q].word);
+            float u = uintBitsToFloat(u_row[r][q * SCORES_ROWS].word);
             bool seen = k + q >= max(first[r], from) && k + q < min(part_row + r + 1, to);
             [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += seen ? u * v[j] : 0;
         }
@@ -80,7 +80,7 @@ void main()
         part_row = min(row + part, rows - 1);
         [[unroll]] for (uint r = 0; r < PART; r++) {
             uint t = min(part_row + r, rows - 1);
-            u_at[r] = Word(addresses[2]) + (head * args.rows + t) * SCORES_LD(args.rows);
+            u_at[r] = Word(addresses[2]) + head * SCORES_PANEL(args.rows) + (t / SCORES_ROWS * SCORES_KEYS(args.rows) * SCORES_ROWS + t % SCORES_ROWS);
             first[r] = first_key(starts[t], t, args.window);
         }
         [[unroll]] for (uint i = 0; i < PART * WIDE; i++) sums[i] = 0;

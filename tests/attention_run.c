@@ -325,7 +325,7 @@ static void want_heads(const struct attention_state *x, struct field *f, uint32_
 
 static size_t score_at(const struct attention_state *x, uint32_t head, uint32_t t, uint32_t s)
 {
-    return ((size_t)head * x->T + t) * SCORES_LD(x->T) + s;
+    return head * (size_t)SCORES_PANEL(x->T) + (t / SCORES_ROWS * SCORES_KEYS(x->T) + s) * SCORES_ROWS + t % SCORES_ROWS;
 }
 
 int attention_execute_dkv_scores(struct attention_state *x, const struct attention_form *form)
@@ -334,7 +334,7 @@ int attention_execute_dkv_scores(struct attention_state *x, const struct attenti
     struct run r;
     begin_form(&r, form, x, (x->s.store & 1) << 2 | (x->s.store & 2) << 2 | (x->s.store & 4) << 4);
     backward_inputs(x, &r, true);
-    struct field *dqkv = gradient_field(x, &r), *scores = run_floats(&r, x->own_kv * per * x->T * SCORES_LD(x->T));
+    struct field *dqkv = gradient_field(x, &r), *scores = run_floats(&r, x->own_kv * per * SCORES_PANEL(x->T));
     words(x, &r, x->conversation);
     words(x, &r, x->positions);
     struct attention_args args = arguments(x);
@@ -343,9 +343,9 @@ int attention_execute_dkv_scores(struct attention_state *x, const struct attenti
     want_heads(x, dqkv, args.offset_v, g.dv, g.dv_bound, G, x->first_kv, x->own_kv);
     uint32_t end = (own_end(x) + lanes - 1) / lanes * lanes;
     for (uint32_t head = 0; head < x->own_kv * per; head++)
-        for (uint32_t t = x->first_own; t < x->rows; t++)
+        for (uint32_t t = x->first_own; t < (x->rows + 7) / 8 * 8; t++)
             for (uint32_t s = x->first_own; s < end; s++) {
-                bool sees = x->first[t] <= s && s <= t && s < own_end(x);
+                bool sees = t < x->rows && x->first[t] <= s && s <= t && s < own_end(x);
                 size_t pair = ((size_t)(x->first_kv * per + head) * x->rows + t) * x->rows + s;
                 double bound = !sees ? ANYTHING : x->poisoned[t] ? NON_FINITE : g.ds_bound[pair];
                 if (s / lanes <= t / lanes) field_want(scores, (uint32_t)score_at(x, head, t, s), 0, sees ? g.ds[pair] : 0, bound);
@@ -362,7 +362,7 @@ int attention_execute_dq_scores(struct attention_state *x, const struct attentio
     struct run r;
     begin_form(&r, form, x, pairs ? 1 << 4 : 0);
     words(x, &r, x->starts);
-    struct field *keys = run_floats(&r, G * D * x->T), *scores = run_floats(&r, x->own_kv * per * x->T * SCORES_LD(x->T));
+    struct field *keys = run_floats(&r, G * D * x->T), *scores = run_floats(&r, x->own_kv * per * SCORES_PANEL(x->T));
     struct field *dqkv = gradient_field(x, &r);
     finish(&r, x, dqkv, dqkv);
     struct attention_args args = arguments(x);

@@ -264,7 +264,8 @@ int main(void)
     test_program(STORAGE_BF16);
     test_wide();
     test_kept_scores(256, 2);
-    test_kept_scores(512, 1);
+    test_kept_scores(512, 2);
+    test_kept_scores(528, 1);
     test_kept_scores(4096, 0);
     test_measured(1e11, true);
     test_measured(1e15, false);

@@ -106,7 +106,7 @@ static uint32_t kept_heads(const struct program *p, const struct node *n)
     uint64_t T = p->graph->tokens;
     if (!attention_keeps_scores(l, T, n->head_dim)) return 0;
     uint32_t own = n->kv_heads;
-    uint64_t bytes = 4 * T * SCORES_LD(T) * (n->heads / n->kv_heads); // of a key head
+    uint64_t bytes = 4 * SCORES_PANEL(T) * (n->heads / n->kv_heads); // of a key head
     if (bytes > SCORES_MOST || bytes > l->max_range || 4 * T * n->kv_heads * n->head_dim > l->max_range) return 0;
     while (own > 1 && (own * bytes > SCORES_CACHED || own * bytes > l->max_range)) own--;
     return own;
@@ -117,11 +117,9 @@ static void backward_by_heads(struct program *p, const struct node *n, struct at
 {
     uint64_t T = p->graph->tokens;
     tensor_id dqkv = kv->writes[0];
-    tensor_id scores =
-        program_scratch(p, STORAGE_F32, own * (n->heads / n->kv_heads) * T, SCORES_LD(T), "gradients of scores");
+    tensor_id scores = program_scratch(p, STORAGE_F32, own * (n->heads / n->kv_heads) * SCORES_PANEL(T) / 8, 8, "gradients of scores");
     tensor_id keys = wide_strips(p, program_need(p, n->in[0]), kv->args.offset_k, n->kv_heads * n->head_dim,
         2 * p->limits.info->subgroup_size, at(p, dqkv)->storage == STORAGE_BF16);
-    assert(ld(p, scores) == SCORES_LD(T));
     kv->kind = ATTENTION_DKV_SCORES;
     kv->writes[1] = scores;
     for (uint32_t first = 0; first < n->kv_heads; first += own) {
