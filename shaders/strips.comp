@@ -30,14 +30,6 @@ uint place(uint row, uint column)
     return TURN ? (row / w * args.columns + column) * w + row % w : (column / w * args.rows + row) * w + column % w;
 }
 
-// Columns c .. c + GROUP - 1 of bf16 words, one to a lane.
-uint half_vector(Word words, uint c)
-{
-    uint word = 0;
-    [[unroll]] for (uint i = 0; i < GROUP; i++) word = mix(word, words[(c + i) / 2].word, gl_SubgroupInvocationID == i);
-    return gl_SubgroupInvocationID % 2 == 1 ? word & 0xffff0000u : word << 16;
-}
-
 void main()
 {
     bool bf16 = IS_BF16(1);
@@ -48,8 +40,16 @@ void main()
         if (row >= rows) return;
         Word x = Word(addresses[0]) + in_words(bf16, row * args.ldx + args.offset + column0);
         Out to = Out(addresses[1]) + (row * args.width + column0);
-        [[unroll]] for (uint c = 0; c < piece; c += GROUP)
-            if (column0 + c + lane < args.columns) to[c + lane].word = bf16 ? half_vector(x, c) : wide(x + c);
+        [[unroll]] for (uint c = 0; c < piece; c += at_once) {
+            uint words = wide(x + in_words(bf16, c)), column = column0 + c + (bf16 ? 2 : 1) * lane;
+            if (column >= args.columns) continue;
+            if (!bf16) {
+                to[c + lane].word = words;
+                continue;
+            }
+            to[c + 2 * lane].word = words << 16;
+            if (column + 1 < args.columns) to[c + 1 + 2 * lane].word = words & 0xffff0000u;
+        }
         return;
     }
     uint bands = (args.rows + ROWS - 1) / ROWS;
