@@ -54,10 +54,10 @@ static const struct quirk quirks[] = {
         "Intel's driver for Windows loses the device when matrix units are used: they are not used"},
 };
 
-// Not rows, for what is known is of other programs' kernels: llama.cpp does without matrix units in attention on NVIDIA's Turing
-// (ggml-org/llama.cpp pull request 19290: its kernel of 19075 comes out wrong, no driver's version is named), where our attention is
-// tried on the device, and a wrong number puts the scalar kernels in its place; and two GB10 stood still in the test of a branch's
-// products (pull request 25773, 2026-08-24, no version), of which neither kernel nor compiler is known to share anything with ours.
+// Not rows, for what is known is of another program's kernels. On NVIDIA's Turing llama.cpp keeps one of its own off the matrix units
+// (ggml-org/llama.cpp pull request 19290: that of 19075 comes out wrong; no driver's version is named): ours of that kind are
+// tried on the device, and do without where a number is wrong. Two GB10 stood still in the test of a branch's products (pull request
+// 25773, 2026-08-24; no version): nothing says that ours share anything with them.
 
 void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
 {

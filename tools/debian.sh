@@ -17,13 +17,13 @@ mirrors() {
 
 # apt on private state in folder $1, which stays as it is between tries, so that a download goes on where it stopped.
 private_apt() {
-    local state=$1
+    local state=$1 architecture=${FETCH_ARCHITECTURE:-$(dpkg --print-architecture)}
     shift
     apt-get -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
         -o Dir::State="$state" -o Dir::State::status="$state/status" -o Dir::State::lists="$state/lists" \
         -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" -o Dir::Log="$state" \
-        -o APT::Architecture="${FETCH_ARCHITECTURE:-$(dpkg --print-architecture)}" -o APT::Architectures="${FETCH_ARCHITECTURE:-$(dpkg --print-architecture)}" \
+        -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
         -o APT::Install-Recommends=false -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none \
         -o Acquire::Retries=2 -o APT::Update::Error-Mode=any -o APT::Sandbox::User=root \
         -o APT::Get::List-Cleanup=false -o Debug::NoLocking=true -q "$@"
