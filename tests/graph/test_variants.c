@@ -174,6 +174,18 @@ static void test_matrix_units(void)
     }
 }
 
+// Products where a lane has 64 registers walk k in a loop; elsewhere the compiler unrolls as it likes.
+static void test_tiles_scarce(void)
+{
+    for (uint32_t subgroup = 16; subgroup <= 64; subgroup *= 4) {
+        struct gpu_info info = device(GPU_INTEGRATED, subgroup, 32768, 1024);
+        struct limits limits = limits_of(&info);
+        struct matmul_variant v = matmul_choose(&limits, &shapes[3]);
+        CHECK_STRING(v.kernel, "matmul_shared");
+        CHECK(v.constants[v.constant_count - 1] == (subgroup == 16 ? 16 : 0));
+    }
+}
+
 // A device that mostly draws a screen, too, gets work of a frame's time, unless its user says otherwise.
 static void test_full_speed(void)
 {
@@ -302,6 +314,7 @@ int main(void)
     test_matrix_units();
     test_attention();
     test_attention_scarce();
+    test_tiles_scarce();
     test_full_speed();
     test_choices();
     return test_end();
