@@ -321,6 +321,7 @@ struct gpu *gpu_open(const struct gpu_options *options, char *error, size_t erro
     }
     struct offer *o = &offers[choice];
     gpu->info = o->info;
+    gpu->info.full_speed = options->full_speed;
     gpu->physical = o->physical;
     gpu->family = o->family;
     gpu->max_groups_z = o->max_groups_z;

@@ -48,6 +48,7 @@ struct gpu_info {
     double timestamp_seconds;  // of one tick; 0: no timestamps
     bool unified;              // device memory is host-visible: uploads are plain copies
     bool float16, storage16, subgroup_control, statistics;
+    bool full_speed; // gpu_options.full_speed; false where nobody opened the device
     bool addresses; // kernels may read and write through addresses (offered on software devices only: see gpu_list_dispatch)
     uint32_t matrix_count;
     struct gpu_matrix matrices[GPU_MAX_MATRICES];
@@ -70,6 +71,7 @@ struct gpu_options {
     uint64_t max_range;      // when not 0: report and obey this lower limit (tests of row ranges)
     uint64_t max_allocation; // likewise
     bool staging;            // never map device memory, as on discrete devices; for tests
+    bool full_speed;         // work need not end often, whatever the device draws meanwhile: gpu_info's
 };
 
 struct gpu;

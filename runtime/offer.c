@@ -302,7 +302,7 @@ int offers_make(struct offer *offers, int capacity, const struct instance *insta
             "also brings a software driver)");
         return 0;
     }
-    int usable = 0;
+    int usable = 0, left_out = 0;
     size_t used = (size_t)snprintf(error, error_bytes, "no device can be used:");
     for (uint32_t i = 0; i < count && usable < capacity; i++) {
         struct offer *o = &offers[usable];
@@ -310,7 +310,7 @@ int offers_make(struct offer *offers, int capacity, const struct instance *insta
         if (!o->missing[0]) {
             usable++;
         } else if (used < error_bytes) {
-            used += (size_t)snprintf(error + used, error_bytes - used, " %s lacks %s;", o->info.name, o->missing);
+            used += (size_t)snprintf(error + used, error_bytes - used, "%s %s lacks %s", left_out++ ? ";" : "", o->info.name, o->missing);
         }
     }
     if (usable) snprintf(error, error_bytes, "%s", ""); // what was left out matters only where nothing else is there

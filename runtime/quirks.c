@@ -54,6 +54,11 @@ static const struct quirk quirks[] = {
         "Intel's driver for Windows loses the device when matrix units are used: they are not used"},
 };
 
+// Not rows, for what is known is of another program's kernels. On NVIDIA's Turing llama.cpp keeps one of its own off the matrix units
+// (ggml-org/llama.cpp pull request 19290: that of 19075 comes out wrong; no driver's version is named): ours of that kind are
+// tried on the device, and do without where a number is wrong. Two GB10 stood still in the test of a branch's products (pull request
+// 25773, 2026-08-24; no version): nothing says that ours share anything with them.
+
 void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver)
 {
     size_t count = 0;

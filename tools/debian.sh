@@ -17,19 +17,21 @@ mirrors() {
 
 # apt on private state in folder $1, which stays as it is between tries, so that a download goes on where it stopped.
 private_apt() {
-    local state=$1
+    local state=$1 architecture=${FETCH_ARCHITECTURE:-$(dpkg --print-architecture)}
     shift
     apt-get -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
         -o Dir::State="$state" -o Dir::State::status="$state/status" -o Dir::State::lists="$state/lists" \
         -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives" -o Dir::Log="$state" \
+        -o APT::Architecture="$architecture" -o APT::Architectures="$architecture" \
         -o APT::Install-Recommends=false -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none \
         -o Acquire::Retries=2 -o APT::Update::Error-Mode=any -o APT::Sandbox::User=root \
         -o APT::Get::List-Cleanup=false -o Debug::NoLocking=true -q "$@"
 }
 
 # Fetches into $2/archives, for $1 (a name for messages), the packages named after $4, from the suites in $3: with all that
-# they depend on if $4 is "install", alone if it is "download", their upstream sources if it is "source".
+# they depend on if $4 is "install", alone if it is "download", their upstream sources if it is "source". FETCH_ARCHITECTURE: another
+# machine's.
 fetch() {
     local name=$1 state=$2 suites=$3 how=$4 keyring='' architecture mirror suite file kind=deb
     shift 4

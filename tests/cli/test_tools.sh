@@ -42,6 +42,9 @@ fi
 check "an unknown driver" [ "$(status tools/with-driver lavapipe-1 true)" -eq 2 ]
 check "an odd width" [ "$(status tools/with-driver lavapipe-26 --width 100 true)" -eq 2 ]
 check "no such chip" [ "$(status tools/vendor-lab --devices amd-navi99)" -eq 2 ]
+check "no such maker" [ "$(status tools/vendor-lab --devices amdx)" -eq 2 ]
+check "code of one chip" [ "$(status tools/vendor-lab --isa embed amd)" -eq 2 ]
+check "Mali is in the lab" grep -q '^mali-g610 ' <(tools/vendor-lab list)
 check "no command" [ "$(status tools/with-driver system)" -eq 2 ]
 check "the command's status" [ "$(status tools/with-driver system sh -c 'exit 7')" -eq 7 ]
 check "the command's arguments" [ "$(tools/with-driver system printf '<%s>' 'a b' '' --path)" = '<a b><><--path>' ]

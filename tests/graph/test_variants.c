@@ -174,6 +174,53 @@ static void test_matrix_units(void)
     }
 }
 
+// Products where a lane has 64 registers walk k in a loop; elsewhere the compiler unrolls as it likes.
+static void test_tiles_scarce(void)
+{
+    for (uint32_t subgroup = 16; subgroup <= 64; subgroup *= 4) {
+        struct gpu_info info = device(GPU_INTEGRATED, subgroup, 32768, 1024);
+        struct limits limits = limits_of(&info);
+        struct matmul_variant v = matmul_choose(&limits, &shapes[3]);
+        CHECK_STRING(v.kernel, "matmul_shared");
+        CHECK(v.constants[v.constant_count - 1] == (subgroup == 16 ? 16 : 0));
+    }
+}
+
+// A device that mostly draws a screen, too, gets work of a frame's time, unless its user says otherwise.
+static void test_full_speed(void)
+{
+    struct gpu_info info = device(GPU_INTEGRATED, 32, 32768, 1024);
+    CHECK(limits_of(&info).cut_seconds == CUT_SECONDS_INTEGRATED);
+    info.full_speed = true;
+    CHECK(limits_of(&info).cut_seconds == CUT_SECONDS);
+}
+
+// Attention where a lane has 64 registers (subgroups of 16): fewer vec4s of a row in each lane, fewer still beside dropout's random
+// words.
+static void test_attention_scarce(void)
+{
+    static const char *const names[] = {[ATTENTION_FORWARD] = "attention_forward", [ATTENTION_DQ] = "attention_dq",
+        [ATTENTION_DKV] = "attention_dkv"};
+    static const struct {
+        enum gpu_type type;
+        uint32_t subgroup, dropout;
+        enum attention_kernel kind;
+        uint32_t block, split;
+    } cases[] = {{GPU_INTEGRATED, 16, 0, ATTENTION_FORWARD, 2, 4}, {GPU_INTEGRATED, 16, 0, ATTENTION_DQ, 1, 8},
+        {GPU_INTEGRATED, 16, 0, ATTENTION_DKV, 2, 16}, {GPU_INTEGRATED, 16, 1, ATTENTION_FORWARD, 1, 8},
+        {GPU_INTEGRATED, 16, 1, ATTENTION_DQ, 1, 16}, {GPU_INTEGRATED, 16, 1, ATTENTION_DKV, 1, 16},
+        {GPU_INTEGRATED, 32, 0, ATTENTION_DQ, 1, 4}, {GPU_INTEGRATED, 32, 1, ATTENTION_DKV, 2, 8},
+        {GPU_DISCRETE, 32, 0, ATTENTION_FORWARD, 4, 4}, {GPU_DISCRETE, 32, 1, ATTENTION_DQ, 2, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gpu_info info = device(cases[i].type, cases[i].subgroup, 32768, 1024);
+        struct limits limits = limits_of(&info);
+        struct call c = {.kernel = names[cases[i].kind], .constants = {0, 0, 64, cases[i].dropout}, .constant_count = 4};
+        attention_variant(&limits, &c, cases[i].kind, 1000, 6, 2, 64);
+        CHECK_SAY(c.constants[5] == cases[i].block && c.constants[6] == cases[i].split, "case %zu: block %u, split %u", i,
+            c.constants[5], c.constants[6]);
+    }
+}
+
 // Attention on matrix units of the shapes there are: tiles that the kernels can work with, for all three or for none.
 static void test_attention(void)
 {
@@ -266,6 +313,9 @@ int main(void)
     test_candidates();
     test_matrix_units();
     test_attention();
+    test_attention_scarce();
+    test_tiles_scarce();
+    test_full_speed();
     test_choices();
     return test_end();
 }

@@ -172,6 +172,7 @@ int command_bench(const struct command *c, int argc, char **argv)
         {"precision", OPTION_TEXT, &w.precision, "WORD", "storage: auto, f32, bf16 (default: the config's, or auto)"},
         {"matmul-precision", OPTION_TEXT, &w.products, "WORD", "what products multiply in: auto, f32, fp16, bf16 (without CONFIG)"},
         {"device", OPTION_TEXT, &w.device, "DEVICE", "index, part of a name, auto (default: the config's, or auto)"},
+        FULL_SPEED_OPTION,
         {"json", OPTION_FLAG, &w.json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &w.config, 0, 1);
     if (status >= 0) return free(w.sets.words), status;

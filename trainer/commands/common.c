@@ -56,10 +56,12 @@ struct gpu *device_open_with(const struct gpu_options *options, struct error *e)
     return gpu;
 }
 
+bool device_full_speed;
+
 struct gpu *device_open(const char *choice, struct error *e)
 {
     char *folder = cache_folder();
-    struct gpu *gpu = device_open_with(&(struct gpu_options){.device = choice, .cache_folder = folder}, e);
+    struct gpu *gpu = device_open_with(&(struct gpu_options){.device = choice, .cache_folder = folder, .full_speed = device_full_speed}, e);
     free(folder);
     return gpu;
 }

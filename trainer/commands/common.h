@@ -18,6 +18,13 @@ struct choices *device_choices(const struct gpu *gpu, const struct limits *limit
 int device_missing(struct error *e);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
+// An option of the commands that work on the device for long: how device_open opens it.
+extern bool device_full_speed;
+#define FULL_SPEED_OPTION                                                                                              \
+    {                                                                                                                  \
+        "full-speed", OPTION_FLAG, &device_full_speed, NULL,                                                           \
+            "integrated devices: submissions of 100 ms, not 16: less waiting between them, and a screen that stutters"      \
+    }
 // The same with options of the caller's own: no pipeline cache, the validation layer.
 struct gpu *device_open_with(const struct gpu_options *options, struct error *e);
 // For workshop_open: --device (a const char *, NULL: not given), else the config's choice.

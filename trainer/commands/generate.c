@@ -177,6 +177,7 @@ int command_generate(const struct command *c, int argc, char **argv)
         {"chat-template", OPTION_TEXT, &template, "NAME", "auto (the model's own), a name, none"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto"},
+        FULL_SPEED_OPTION,
         {"strict", OPTION_FLAG, &strict, NULL, "stop at the first bad row"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object a prompt on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, NULL, 0, 0);

@@ -159,6 +159,7 @@ int command_score(const struct command *c, int argc, char **argv)
         {"chat-template", OPTION_TEXT, &template, "NAME", "auto (the model's own), a name, none"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto"},
+        FULL_SPEED_OPTION,
         {"each", OPTION_FLAG, &each, NULL, "each file by itself, and the plain mean of their scores"},
         {"strict", OPTION_FLAG, &strict, NULL, "stop at the first bad row"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};

@@ -63,6 +63,7 @@ int command_sweep(const struct command *c, int argc, char **argv)
         {"resume", OPTION_FLAG, &resume, NULL, "go on: what a sweep always does, accepted because train asks for it"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},
+        FULL_SPEED_OPTION,
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout: results.json, with --list the runs"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 1, 1);
     if (status >= 0) return free(sets.words), free(axes.words), status;

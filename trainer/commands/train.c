@@ -19,6 +19,7 @@ int command_train(const struct command *c, int argc, char **argv)
         {"tune", OPTION_FLAG, &again, NULL, "try the products' variants on the device again, whatever the cache holds"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "index, part of a name, auto (default: the config's)"},
+        FULL_SPEED_OPTION,
         {"json", OPTION_FLAG, &json, NULL, "the last line of log.jsonl on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &path, 1, 1);
     if (status >= 0) return free(sets.words), status;

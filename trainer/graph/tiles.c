@@ -110,8 +110,10 @@ static void add_shared(struct variant_list *c, const struct tile *t, uint32_t sp
     constant(&v, t->lane_n);
     constant(&v, (s->k % t->k != 0) | (s->n % 4 != 0) << 1);
     constant(&v, split);
-    // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms.
-    constant(&v, t->k > 16 || (narrow && c->limits->info->subgroup_min == 32) ? 16 : 0);
+    // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms; and where registers
+    // are fewest, what they move from one step's terms to the next is one too many.
+    bool few = narrow && lane_sums(c->limits) < 32 && !c->limits->software;
+    constant(&v, t->k > 16 || few || (narrow && c->limits->info->subgroup_min == 32) ? 16 : 0);
     snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
     if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
     double each = (double)divide_up(groups * split, (uint64_t)speed.units), lanes = each * v.group / UNIT_LANES;

@@ -161,22 +161,33 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 
 #define WIDE_BLOCK 8 // streamed rows, so sums side by side, of the attention kernels that read through addresses
 
-// Lanes that share a row of a head: enough that a lane holds few vec4s of it (it has 2, 3 or 4 such rows, which must fit in
-// registers; 128 of them on the smallest GPUs).
-static uint32_t attention_split(uint32_t head_dim, uint32_t group, enum attention_kernel kind, bool few)
+// Registers of a lane: 128 or more; fewer; 64 (told by the sums of a product that they hold). Where lanes deal rows to each other
+// the registers are a CPU's, and the compiler's to fill.
+enum room { AMPLE, FEW, SCARCE };
+static enum room attention_room(const struct limits *limits, bool deal)
 {
-    uint32_t split = 1, most = kind != ATTENTION_DKV ? 4 : few ? 2 : 3;
+    uint32_t sums = lane_sums(limits);
+    return deal || sums >= 64 ? AMPLE : sums >= 32 || limits->software ? FEW : SCARCE;
+}
+
+// Lanes that share a row of a head: enough that a lane holds few vec4s of it (it has 2, 3 or 4 such rows, which must fit in
+// registers, with dropout beside its random words).
+static uint32_t attention_split(uint32_t head_dim, uint32_t group, enum attention_kernel kind, bool dropout, enum room room)
+{
+    uint32_t split = 1, most = kind != ATTENTION_DKV ? 4 : room == AMPLE ? 3 : 2;
+    if (room == SCARCE && (kind == ATTENTION_DQ || kind == ATTENTION_DKV)) most /= 2;
+    if (room == SCARCE && dropout && most > 1) most /= 2;
     while (split < 32 && 2 * split <= group && divide_up(head_dim / 4, split) > most) split *= 2;
     return split;
 }
 
 // Streamed rows at a time. On GPUs the forward pass has registers for 4 unless dropout's random words need them too, or
 // the chip has few; dQ, three rows of each lane's own, has them for 1 there.
-static uint32_t attention_block(enum attention_kernel kind, bool deal, bool dropout, bool few)
+static uint32_t attention_block(enum attention_kernel kind, bool deal, bool dropout, enum room room)
 {
-    if (kind == ATTENTION_CACHE) return 1;
-    if (kind == ATTENTION_FORWARD) return deal || (!dropout && !few) ? 4 : 2;
-    if (kind == ATTENTION_DQ) return deal ? 4 : few ? 1 : 2;
+    if (kind == ATTENTION_CACHE || (room == SCARCE && dropout)) return 1;
+    if (kind == ATTENTION_FORWARD) return deal || (!dropout && room == AMPLE) ? 4 : 2;
+    if (kind == ATTENTION_DQ) return deal ? 4 : room == AMPLE ? 2 : 1;
     return 2;
 }
 
@@ -211,8 +222,9 @@ uint32_t attention_variant(const struct limits *limits, struct call *c, enum att
     const char *without = streams ? attention_units(limits, c, kind, T, heads, kv_heads, head_dim) : "";
     if (!without) return c->constants[4] * c->constants[7]; // M, WAVES_M
     uint32_t group = limits->group < 64 ? limits->group : 64, deal = limits->software && group >= 8 && group <= 16;
-    bool few = !deal && lane_sums(limits) < 64; // registers
-    uint32_t split = deal ? 1 : attention_split(head_dim, group, kind, few);
+    bool dropout = streams && c->constants[3];
+    enum room room = attention_room(limits, deal);
+    uint32_t split = deal ? 1 : attention_split(head_dim, group, kind, dropout, room);
     uint64_t groups = divide_up(T, group / split) * (kind == ATTENTION_DKV ? kv_heads : heads);
     if (kind == ATTENTION_DELTA) {
         c->kernel = row_variant(limits, "attention_delta", "attention_delta_wide", head_dim);
@@ -235,7 +247,7 @@ uint32_t attention_variant(const struct limits *limits, struct call *c, enum att
                                      : "a lane a row";
     if (kind != ATTENTION_DELTA) {
         call_constant(c, kind == ATTENTION_CACHE ? 0 : deal);
-        call_constant(c, wide ? WIDE_BLOCK : attention_block(kind, deal, c->constants[3], few));
+        call_constant(c, wide ? WIDE_BLOCK : attention_block(kind, deal, dropout, room));
         call_constant(c, split);
     }
     fold_groups(limits, groups, &c->groups_x, &c->groups_y);
