@@ -3,7 +3,8 @@
 // adamw: one update of every parameter (Loshchilov and Hutter 2019). `precise` keeps the compiler from contracting to
 // fma, so that only division and square root differ from device to device.
 layout(constant_id = 2) const uint COPY = 0;
-#define NEIGHBOURS (COPY != 0 && GROUP != 8) // row.glsl
+// row.glsl; bf16 gradients come as neighbours. No && and ||: glslang makes nonsense of nested ones of constants.
+#define NEIGHBOURS (((GROUP != 8 ? COPY : 0u) | (STORE & 4u)) != 0u)
 #include "row.glsl"
 
 layout(push_constant) uniform Push {

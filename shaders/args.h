@@ -115,7 +115,7 @@ struct embed_args {
 // One group a distinct id. Constant 2 ADD: always added to (tied head: dW was set before), or set-or-added by
 // live.first: with ADD_UNLESS_FIRST only the rows of ids present are written; the rest was zeroed by `fill`.
 // Bindings: 1 sorted_rows (uint [T]), 2 group_first (uint [distinct + 1]), 3 group_ids (uint [distinct]),
-// 4 dout [T,C], 5 dtable (f32 [V,C]).
+// 4 dout [T,C], 5 dtable [V,C].
 struct embed_backward_args {
     uint columns, ld_dout, ld_table;
     uint first, rows;
@@ -253,9 +253,9 @@ struct dropout_args {
 };
 
 // ---- optimizer ---------------------------------------------------------------------------------------------------
-// The gradient arena is worked on in pieces of at most max_range bytes; all arenas have the same element offsets.
+// The gradient arena (matrices f32 or bf16) is worked on in pieces of at most max_range bytes; all arenas have the same element offsets.
 // sum_squares: partial[first_partial + b] = sum of (gradient_scale g)^2 over block b of `block` elements (a multiple of 4);
-// bindings 1 g (f32), 2 partial (f32). Any non-finite element makes its partial non-finite.
+// bindings 1 g, 2 partial (f32). Any non-finite element makes its partial non-finite.
 struct sum_squares_args {
     uint count, block, first_partial;
 };
@@ -270,7 +270,7 @@ struct step_result {
 };
 // adamw (Loshchilov and Hutter 2019, PyTorch's order): g *= gradient_scale * clip; p -= lr wd p; m = b1 m + (1-b1) g;
 // v = b2 v + (1-b2) g^2; p -= lr (m c1) / (sqrt(v c2) + epsilon), nothing contracted to fma; (1-b) is live.rest. Nothing changes when result.skip. decay 0: no weight
-// decay. Constant 2 COPY 1: also writes the bf16 copy. Bindings 1 result, 2 g, 3 p, 4 m, 5 v (all f32), 6 copy (bf16 as
+// decay. Constant 2 COPY 1: also writes the bf16 copy. Bindings 1 result, 2 g, 3 p, 4 m, 5 v (p, m, v f32), 6 copy (bf16 as
 // uint pairs; an unused tensor without COPY).
 // sgd: p -= lr (g + wd p). Bindings 1 result, 2 g, 3 p, 4 copy.
 struct optimizer_args {

@@ -33,7 +33,7 @@ void main()
         vec4 sum = vec4(0);
         for (uint k = begin; k < end; k++) sum += LOAD4(dout, 4, sorted_rows[k] * args.ld_dout / 4 + i);
         sum *= args.scale;
-        if (add) sum += dtable_f32[to + i];
+        if (add) sum += LOAD4(dtable, 5, to + i);
         STORE4_CUT(dtable, 5, to + i, sum, 4 * i, args.columns);
     }
 }

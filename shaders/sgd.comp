@@ -24,7 +24,7 @@ void main()
     uint n = args.count / 4, end = PIECE_END(n);
     for (uint i = PIECE_BEGIN(n); i < end; i += GROUP) {
         precise vec4 old = p_f32[i];
-        precise vec4 gradient = g_f32[i] * scale + decay * old;
+        precise vec4 gradient = LOAD4(g, 2, i) * scale + decay * old;
         precise vec4 updated = old - rate * gradient;
         p_f32[i] = updated;
         if (COPY != 0) narrow_bf16[i] = bf16_pack(updated);

@@ -29,7 +29,7 @@ void main()
         sum += few;
     }
     if (end % 4 != 0 && LANE == 0) {
-        vec4 v = cut4(scale * g_f32[end / 4], end / 4 * 4, end);
+        vec4 v = cut4(scale * LOAD4(g, 1, end / 4), end / 4 * 4, end);
         sum += v * v;
     }
     float all = group_sum(sum4(sum));

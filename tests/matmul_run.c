@@ -247,6 +247,7 @@ static const struct product settings[] = {
         .scale = -1.25f},
     {.live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .store = 1 << 2, .scale = 1},
     {.live_k = LIVE_TARGETS, .add = ADD_ALWAYS, .store = 1 << 1, .scale = 2},
+    {.live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .store = 1 << 1 | 1 << 2 | 1 << 3, .scale = 1}, // a gradient in bf16
 };
 
 void product_each(uint32_t layout, void (*run)(const struct product *p, void *context), void *context)

@@ -137,6 +137,29 @@ static void test_layouts(const cJSON *whole)
     cJSON_Delete(single);
 }
 
+// Gradients in bf16 take bf16 storage with them, and half the memory.
+static void test_gradients(void)
+{
+    CHECK(RUN("--model", MODEL, "--tokens", "32", "--repeat", "1", "--precision", "bf16", "--json") == 0);
+    cJSON *wide = object();
+    CHECK(RUN("--model", MODEL, "--tokens", "32", "--repeat", "1", "--gradient-dtype", "bf16", "--json") == 0);
+    cJSON *narrow = object();
+    check_whole(narrow, 1);
+    CHECK_STRING(cJSON_GetStringValue(part(narrow, "precision")), "bf16");
+    CHECK_STRING(cJSON_GetStringValue(part(narrow, "gradient_dtype")), "bf16");
+    CHECK_STRING(cJSON_GetStringValue(part(wide, "gradient_dtype")), "f32");
+    double less = number(part(wide, "memory"), "planned") - number(part(narrow, "memory"), "planned");
+    CHECK_SAY(less > 1.8 * number(wide, "parameters") && less < 2.2 * number(wide, "parameters"), "%g bytes less", less);
+    CHECK(number(part(narrow, "memory"), "allocated") <= number(part(narrow, "memory"), "planned"));
+    CHECK(sum_of(narrow, "adamw", "bytes") < sum_of(wide, "adamw", "bytes"));
+    cJSON_Delete(wide);
+    cJSON_Delete(narrow);
+    CHECK(RUN("--model", MODEL, "--gradient-dtype", "fp16") == STATUS_USER);
+    CHECK_SAID("--gradient-dtype is fp16");
+    CHECK(RUN("--model", MODEL, "--precision", "f32", "--gradient-dtype", "bf16") == STATUS_USER);
+    CHECK_SAID("--precision bf16");
+}
+
 static void test_config(void)
 {
     char *data, *config;
@@ -225,6 +248,7 @@ int main(void)
     check_whole(whole, 2);
     CHECK(number(whole, "tokens") == 32 && number(whole, "trained_tokens") == 31 && number(whole, "micro_batches") == 1);
     test_layouts(whole);
+    test_gradients();
     test_config();
     test_compare(old);
     test_mistakes();

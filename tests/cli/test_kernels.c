@@ -67,7 +67,7 @@ static void write_file(const char *name, const char *content)
 }
 
 // A session makes its kernels by recording; the table finds them in the plan.
-static void test_same(struct gpu *gpu, enum optimizer optimizer, enum storage storage, uint32_t slots)
+static void test_same(struct gpu *gpu, enum optimizer optimizer, enum storage storage, enum storage gradients, uint32_t slots)
 {
     static const char config[] = "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 32, \"num_hidden_layers\": 2,"
                                  "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"intermediate_size\": 48,"
@@ -76,8 +76,8 @@ static void test_same(struct gpu *gpu, enum optimizer optimizer, enum storage st
     cJSON *json = json_read_text("config", config, sizeof config - 1, &e);
     struct model model;
     struct limits limits = limits_of(gpu_info(gpu));
-    struct blueprint_options o = {.budget = 48, .positions = 48, .storage = storage, .optimizer = optimizer, .dropout = true,
-        .checkpoint = storage == STORAGE_BF16, .generation = {.slots = slots, .capacity = 40, .rows = 16}};
+    struct blueprint_options o = {.budget = 48, .positions = 48, .storage = storage, .gradients = gradients, .optimizer = optimizer,
+        .dropout = true, .checkpoint = storage == STORAGE_BF16, .generation = {.slots = slots, .capacity = 40, .rows = 16}};
     struct blueprint b;
     struct session *s = NULL;
     struct kernel_table table;
@@ -153,9 +153,10 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     struct gpu *gpu = gpu_open(&(struct gpu_options){0}, e.text, sizeof e.text);
     if (!gpu) return printf("%s\n", e.text), 1;
-    test_same(gpu, OPTIMIZER_ADAMW, STORAGE_F32, 2);
-    test_same(gpu, OPTIMIZER_SGD, STORAGE_BF16, 0);
-    test_same(gpu, OPTIMIZER_NONE, STORAGE_F32, 0);
+    test_same(gpu, OPTIMIZER_ADAMW, STORAGE_F32, STORAGE_F32, 2);
+    test_same(gpu, OPTIMIZER_SGD, STORAGE_BF16, STORAGE_F32, 0);
+    test_same(gpu, OPTIMIZER_ADAMW, STORAGE_BF16, STORAGE_BF16, 0);
+    test_same(gpu, OPTIMIZER_NONE, STORAGE_F32, STORAGE_F32, 0);
     gpu_close(gpu);
 
     CHECK(RUN("--json", "--tokens", "512", "--validate") == STATUS_DONE || said("err", "--validate: the Khronos"));

@@ -31,6 +31,36 @@ says() { # says WHAT STATUS PART COMMAND...: exit status and a part of its messa
     fi
 }
 
+# survives FOLDER OVERRIDE...: a run of tiny.json there that is killed with -9 at random instants and resumed, in the end, has the
+# bits of one that is not stopped, in FOLDER-whole
+survives() {
+    folder=$1
+    shift
+    "$pumice" train tiny.json --set "output_dir=$folder-whole" "$@" >/dev/null 2>whole.err || { cat whole.err; exit 1; }
+    kills=0 rounds=0
+    while [ ! -f "$folder/model.safetensors" ]; do
+        rounds=$((rounds + 1))
+        [ "$rounds" -le 40 ] || { echo "FAILED: no end after $rounds rounds"; exit 1; }
+        "$pumice" train tiny.json --set "output_dir=$folder" "$@" --resume >killed.out 2>killed.err &
+        pid=$!
+        # while it loads, steps, saves; later rounds get longer so that the test ends on slow machines too
+        sleep "$(awk -v r="$rounds" -v s="$(date +%N)" 'BEGIN { srand(s + r); print 0.05 + rand() * (1 + r * 0.6) }')"
+        if kill -9 "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
+        wait "$pid" 2>/dev/null || true
+    done
+    echo "killed $kills times"
+    for run in "$folder" "$folder-whole"; do
+        grep '"loss"' "$run/log.jsonl" | grep -v '"eval"' | sed 's/.*"step":\([0-9]*\),.*"hash":"\([0-9a-f]*\)".*/\1 \2/' >"$run.steps"
+    done
+    if ! cmp -s "$folder.steps" "$folder-whole.steps"; then
+        echo "FAILED: the logs differ"
+        diff "$folder.steps" "$folder-whole.steps" | head
+        failed=1
+    fi
+    check "same model" cmp "$folder/model.safetensors" "$folder-whole/model.safetensors"
+    check "same manifests" cmp "$folder/manifest-2-general.jsonl" "$folder-whole/manifest-2-general.jsonl"
+}
+
 "$build/demo-data" --train 12 --test 6 "$work/data" >/dev/null 2>&1
 cat >"$work/tiny.json" <<END
 {

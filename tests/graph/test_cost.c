@@ -10,9 +10,10 @@
 enum { H = 4, G = 2, V = 104 };
 static int T = 96, C = 40, F = 56, D = 8; // of such a size no product is cut into parts
 
-static void make_graph(struct graph *g, enum storage storage)
+static void make_graph(struct graph *g, enum storage storage, enum storage gradients)
 {
     graph_init(g, (uint32_t)T, storage);
+    g->gradients = gradients;
     tensor_id table = graph_weight(g, V, C, true, "embed"), norm1 = graph_weight(g, 1, C, false, "norm1");
     tensor_id qkv = graph_weight(g, (H + 2 * G) * D, C, true, "qkv"), o = graph_weight(g, C, H * D, true, "o");
     tensor_id norm2 = graph_weight(g, 1, C, false, "norm2"), gate_up = graph_weight(g, 2 * F, C, true, "gate_up");
@@ -44,14 +45,15 @@ static struct cost sum_of(const struct program *p, const char *name, const struc
 
 #define CHECK_NEAR(got, want) CHECK_SAY(fabs((got) - (want)) <= 1e-9 * fabs(want), "got %.17g, want %.17g", got, want)
 
-static void test_program(enum storage storage)
+static void test_program(enum storage storage, enum storage gradients)
 {
     struct graph g;
     struct program p;
     struct limits limits = limits_of(NULL);
-    make_graph(&g, storage);
+    make_graph(&g, storage, gradients);
     program_make(&p, &g, &limits, true, false);
     double e = storage == STORAGE_BF16 ? 2 : 4; // bytes of an activation's or weight's element
+    double d = gradients == STORAGE_BF16 ? 2 : 4; // and of a weight's gradient's
     // A full micro-batch that is not the first of its step costs what the calls say.
     struct live_counts full = {.tokens = (uint64_t)T, .targets = (uint64_t)T, .pairs = (double)T * T};
     for (int i = 0; i < p.call_count; i++) {
@@ -70,18 +72,19 @@ static void test_program(enum storage storage)
     double wide = C + C + H * D + F;                                // what the four linears read
     double out = (H + 2 * G) * D + C + 2 * F + C;                   // and write
     double forward = e * (n * wide + weights + n * out + n * 2 * C); // 2 C: the residuals
-    double back = e * (n * out + weights + n * wide) + e * n * (wide + out) + 4 * weights; // dx; dW, which is f32
+    double back = e * (n * out + weights + n * wide) + e * n * (wide + out) + d * weights; // dx; dW
     double dx_added = 0; // gradients that are added to are read as well
     for (int i = 0; i < p.call_count; i++) {
         const struct call *c = &p.calls[i];
         if (strncmp(c->kernel, "matmul_", 7) == 0 && c->uses[2].reads && c->uses[2].part == PART_VALUE)
             dx_added += e * n * (double)graph_at(&g, c->uses[2].tensor)->columns;
     }
-    double head = e * (t * C + V * C) + 4 * t * V + 4 * t * V + e * V * C + e * t * C + 4 * t * V + e * t * C + 4.0 * V * C;
+    double head = e * (t * C + V * C) + 4 * t * V + 4 * t * V + e * V * C + e * t * C + 4 * t * V + e * t * C + d * V * C;
     CHECK_NEAR(products.bytes, forward + back + dx_added + head);
     struct live_counts later = live; // micro-batches after the first read the gradients that they add to
     later.first = false;
-    CHECK_NEAR(sum_of(&p, "matmul_", &later).bytes - products.bytes, 4 * (weights + V * C));
+    CHECK_NEAR(sum_of(&p, "matmul_", &later).bytes - products.bytes, d * (weights + V * C));
+    CHECK_NEAR(sum_of(&p, "embed_backward", &live).bytes, n * C * (e + 2 * d));
     CHECK_NEAR(sum_of(&p, "glu_backward", &live).bytes, 5 * n * F * e);
     CHECK_NEAR(sum_of(&p, "cross_entropy", &live).bytes, 3 * t * V * 4);
     CHECK_NEAR(sum_of(&p, "rmsnorm_backward", &live).bytes, sum_of(&p, "rmsnorm_backward", &full).bytes * n / T);
@@ -107,7 +110,7 @@ static void test_wide(void)
     struct program p;
     struct limits limits = limits_of(&software);
     C = 64, F = 96; // whole vectors, or the plain forms are taken
-    make_graph(&g, STORAGE_F32);
+    make_graph(&g, STORAGE_F32, STORAGE_F32);
     program_make(&p, &g, &limits, true, false);
     struct live_counts live = {.tokens = 33, .targets = 25, .pairs = 20 * 20 + 13 * 13}, none = {.first = true};
     double n = 33, t = 25, weights = (H + 2 * G) * D * C + C * H * D + 2 * F * C + C * F;
@@ -186,7 +189,7 @@ static void test_measured(double speed, bool slow)
     for (int again = 0; again < 2; again++) {
         struct graph g;
         struct program p;
-        make_graph(&g, STORAGE_F32);
+        make_graph(&g, STORAGE_F32, STORAGE_F32);
         program_make(&p, &g, &limits, true, false);
         parts[again] = attention_parts(&p, &longest);
         CHECK_SAY(longest <= limits.dispatch_seconds, "%g s, at most %g", longest, limits.dispatch_seconds);
@@ -212,7 +215,7 @@ static void test_measured(double speed, bool slow)
     T = 96;
 }
 
-static void test_update(enum storage storage, enum optimizer optimizer)
+static void test_update(enum storage storage, enum storage gradients, enum optimizer optimizer)
 {
     struct graph g;
     struct limits limits = limits_of(NULL);
@@ -220,7 +223,7 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     struct error e = {0};
     struct update u;
     limits.max_range = 16384; // several pieces a block
-    make_graph(&g, storage);
+    make_graph(&g, storage, gradients);
     CHECK_SAY(weight_layout_make(&w, &g, &limits, &e) == 0, "%s", e.text);
     update_make(&u, &w, &limits, storage, optimizer);
     double matrices = 0, vectors = 0, bytes = 0, partials = 0;
@@ -234,7 +237,8 @@ static void test_update(enum storage storage, enum optimizer optimizer)
     }
     // Squares: g. AdamW: g, and p, m, v there and back. SGD: g, p there and back. The bf16 copy of matrices is written.
     double each = 4 + (optimizer == OPTIMIZER_ADAMW ? 28 : 12);
-    CHECK_NEAR(bytes, each * (matrices + vectors) + (storage == STORAGE_BF16 ? 2 * matrices : 0));
+    double less = gradients == STORAGE_BF16 ? 4 * matrices : 0; // both read 2 bytes of a gradient instead of 4
+    CHECK_NEAR(bytes, each * (matrices + vectors) + (storage == STORAGE_BF16 ? 2 * matrices : 0) - less);
     CHECK_NEAR(partials, 4.0 * (double)norm_partials(&w));
     CHECK(u.count > 5);
     update_free(&u);
@@ -260,8 +264,9 @@ static void test_update(enum storage storage, enum optimizer optimizer)
 
 int main(void)
 {
-    test_program(STORAGE_F32);
-    test_program(STORAGE_BF16);
+    test_program(STORAGE_F32, STORAGE_F32);
+    test_program(STORAGE_BF16, STORAGE_F32);
+    test_program(STORAGE_BF16, STORAGE_BF16);
     test_wide();
     test_kept_scores(256, 2);
     test_kept_scores(512, 2);
@@ -269,8 +274,10 @@ int main(void)
     test_kept_scores(4096, 0);
     test_measured(1e11, true);
     test_measured(1e15, false);
-    test_update(STORAGE_F32, OPTIMIZER_ADAMW);
-    test_update(STORAGE_BF16, OPTIMIZER_ADAMW);
-    test_update(STORAGE_BF16, OPTIMIZER_SGD);
+    test_update(STORAGE_F32, STORAGE_F32, OPTIMIZER_ADAMW);
+    test_update(STORAGE_BF16, STORAGE_F32, OPTIMIZER_ADAMW);
+    test_update(STORAGE_BF16, STORAGE_F32, OPTIMIZER_SGD);
+    test_update(STORAGE_BF16, STORAGE_BF16, OPTIMIZER_ADAMW);
+    test_update(STORAGE_BF16, STORAGE_BF16, OPTIMIZER_SGD);
     return test_end();
 }

@@ -41,11 +41,11 @@ static void embed_typical(void)
 
 // The host's sorting: rows of each id in order, ids in the order of their first row.
 static void embed_backward_case(
-    uint32_t alive, uint32_t columns, uint32_t ids, uint32_t first, uint32_t bound, uint32_t add, uint32_t live_first)
+    uint32_t alive, uint32_t columns, uint32_t ids, uint32_t first, uint32_t bound, uint32_t add, uint32_t live_first, uint32_t store)
 {
     uint64_t seed = columns + alive;
     struct run r;
-    run_begin(&r, "embed_backward", STORE(1 << 4));
+    run_begin(&r, "embed_backward", store);
     run_constant(&r, add);
     struct field *sorted = run_words(&r, alive + 3), *group_first = run_words(&r, ids + 3);
     struct field *group_ids = run_words(&r, ids + 3);
@@ -82,13 +82,13 @@ static void embed_backward_case(
 
 static void embed_backward_typical(void)
 {
-    embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 0);
+    embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 0, STORE(1 << 4));
 }
 
 // With nothing to add to: a NaN added to a NaN may keep the bits of either.
 static void embed_backward_first(void)
 {
-    embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 1);
+    embed_backward_case(23, 13, 7, 2, 4, ADD_UNLESS_FIRST, 1, STORE(1 << 4));
 }
 
 // ---- gather, scatter ---------------------------------------------------------------------------------------------
@@ -428,7 +428,8 @@ static void test_shapes(void)
     for (int i = 0; i < WIDTHS; i++)
         for (uint32_t alive = 0; alive <= 5; alive = 2 * alive + 1) { // 0, 1, 3 rows of 5
             embed_case(5, alive, widths[i], 0, 7);
-            embed_backward_case(alive, widths[i], 5, 0, 5, ADD_UNLESS_FIRST, alive != 3);
+            embed_backward_case(alive, widths[i], 5, 0, 5, ADD_UNLESS_FIRST, alive != 3, STORE(1 << 4));
+            if (store_mask) embed_backward_case(alive, widths[i], 5, 0, 5, ADD_UNLESS_FIRST, alive != 3, 1 << 4 | 1 << 5);
             gather_case(5, alive, widths[i]);
             scatter_case(5, alive, widths[i]);
             dropout_case(5, alive, 0, widths[i], 0.25f, alive == 3);
@@ -436,7 +437,8 @@ static void test_shapes(void)
     for (int edge = -1; edge <= 1; edge++) {
         uint32_t width = 4 * run_group + (uint32_t)edge;
         embed_case(9, 9, width, 2, 3);
-        embed_backward_case(33, width, 3, 1, 2, ADD_ALWAYS, 1);
+        embed_backward_case(33, width, 3, 1, 2, ADD_ALWAYS, 1, STORE(1 << 4));
+        embed_backward_case(33, width, 3, 1, 2, ADD_ALWAYS, 1, STORE(1 << 4) | 1 << 5);
         gather_case(1, 1, width);
         scatter_case(33, 33, width);
         dropout_case(33, 33, 2, width, 1e-5f, true);

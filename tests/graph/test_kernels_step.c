@@ -126,7 +126,7 @@ static void sum_squares_case(uint32_t count, uint32_t block, uint32_t first_part
     uint64_t seed = count;
     uint32_t blocks = (count + block - 1) / block;
     struct run r;
-    run_begin(&r, run_row_form("sum_squares", "sum_squares_wide", block % 64 ? 1 : count), 0); // blocks are whole rounds, too
+    run_begin(&r, run_row_form("sum_squares", "sum_squares_wide", block % 64 ? 1 : count), STORE(1 << 1)); // blocks are whole rounds, too
     struct field *g = run_tensor(&r, 1, count), *partial = run_floats(&r, first_partial + blocks + 2);
     struct sum_squares_args args = {count, block, first_partial};
     r.live.gradient_scale = 0.3f;
@@ -182,10 +182,10 @@ static void norm_finish_typical(void)
 
 enum { WITH_DECAY = 1, WITH_COPY = 2, SKIPPED = 4, OPTIMIZER_KINDS = 8 };
 
-// What both optimizers bind first: the norm's result, gradients and parameters.
+// What both optimizers bind first: the norm's result. Gradients follow as binding 2.
 static void optimizer_begin(struct run *r, const char *kernel, uint32_t copy_binding, uint32_t count, int kind)
 {
-    run_begin(r, kernel, 1u << copy_binding);
+    run_begin(r, kernel, 1u << copy_binding | STORE(1 << 2));
     run_constant(r, kind & WITH_COPY ? 1 : 0);
     r->live.gradient_scale = 0.25f;
     r->live.learning_rate = 0.01f;
@@ -567,7 +567,6 @@ int main(int argc, char **argv)
             sample_typical();
             sample_plain();
             sample_greedy();
-            if (store_mask) break;
             test_update();
             sum_squares_typical();
             norm_finish_typical();
@@ -575,6 +574,7 @@ int main(int argc, char **argv)
             adamw_skipped();
             sgd_typical();
             sgd_skipped();
+            if (store_mask) break;
         }
     }
     store_mask = 0;

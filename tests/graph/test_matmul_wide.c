@@ -34,6 +34,8 @@ static const struct product settings[] = {
     {.layout = LAYOUT_TN, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .scale = 1},
     {.layout = LAYOUT_TN, .live_k = LIVE_TARGETS, .add = ADD_UNLESS_FIRST, .store = 1 << 1 | 1 << 2, .scale = 2},
     {.layout = LAYOUT_TN, .live_k = LIVE_TARGETS, .store = 1 << 2, .scale = 1},
+    {.layout = LAYOUT_TN, .live_k = LIVE_TOKENS, .add = ADD_UNLESS_FIRST, .store = 1 << 1 | 1 << 2 | 1 << 3, .scale = 1}, // a gradient
+    {.layout = LAYOUT_TN, .live_k = LIVE_TARGETS, .add = ADD_ALWAYS, .store = 1 << 2 | 1 << 3, .scale = 1}, // in bf16; the head's
 };
 
 static void test_products(void)

@@ -20,6 +20,13 @@ static const struct matmul_shape kinds[] = {
     {.layout = LAYOUT_TN, .m = 136, .n = 200, .k = 67, .live_k = LIVE_TARGETS, .add = ADD_UNLESS_FIRST},
 };
 
+// A weight's gradient in bf16: a linear's, and the head's, to which each chunk of targets adds.
+static const struct matmul_shape narrow[] = {
+    {.layout = LAYOUT_TN, .m = 72, .n = 64, .k = 130, .a_bf16 = true, .b_bf16 = true, .c_bf16 = true, .live_k = LIVE_TOKENS,
+        .add = ADD_UNLESS_FIRST},
+    {.layout = LAYOUT_TN, .m = 136, .n = 200, .k = 67, .b_bf16 = true, .c_bf16 = true, .live_k = LIVE_TARGETS, .add = ADD_ALWAYS},
+};
+
 static struct limits limits;
 
 static struct matmul_shape stored(const struct matmul_shape *kind, bool bf16)
@@ -33,9 +40,10 @@ static struct matmul_shape stored(const struct matmul_shape *kind, bool bf16)
 // The table's guess and the reference; the tests of each kernel go through all the others.
 static void test_candidates_are_right(void)
 {
-    for (size_t i = 0; i <= sizeof kinds / sizeof *kinds; i++) {
-        // The last: a bias, f32 always, where all else is bf16.
-        struct matmul_shape s = i < sizeof kinds / sizeof *kinds ? stored(&kinds[i], i % 2) : stored(&kinds[2], true);
+    size_t all = sizeof kinds / sizeof *kinds, more = sizeof narrow / sizeof *narrow;
+    for (size_t i = 0; i <= all + more; i++) {
+        // After the kinds: a bias, f32 always, where all else is bf16.
+        struct matmul_shape s = i < all ? stored(&kinds[i], i % 2) : i == all ? stored(&kinds[2], true) : narrow[i - all - 1];
         struct matmul_variant v[MATMUL_CANDIDATES];
         int count = matmul_candidates(&limits, &s, v, MATMUL_CANDIDATES);
         for (int k = 0; k < count; k += count - 1) {

@@ -110,6 +110,7 @@ static struct run_state a_state(uint64_t step)
         .recompute = true,
         .storage = "bf16",
         .products = "fp16",
+        .gradients = "bf16",
         .loss_scale = {0x1p20, 1999},
         .device = "a \"device\" \xc3\xa9",
         .driver = "driver\n1.2",
@@ -127,6 +128,7 @@ static void check_state(const struct run_state *got, const struct run_state *wan
     CHECK(got->log_bytes == want->log_bytes && got->budget == want->budget && got->recompute == want->recompute);
     CHECK_STRING(got->storage, want->storage);
     CHECK_STRING(got->products, want->products);
+    CHECK_STRING(got->gradients, want->gradients);
     CHECK(got->loss_scale.scale == want->loss_scale.scale && got->loss_scale.good == want->loss_scale.good);
     CHECK_STRING(got->device, want->device);
     CHECK_STRING(got->driver, want->driver);

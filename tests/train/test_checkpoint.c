@@ -150,7 +150,7 @@ static void test_state(struct run *r)
     CHECK_SAY(refused > 1200, "%d", refused);
     // Well-formed, but not what was written: the names of keys and values, one by one.
     static const char *const keys[] = {"format", "step", "update", "hash", "log_bytes", "budget", "recompute",
-        "storage", "products", "loss_scale", "loss_scale_good", "device", "driver", "digests", "best_loss", "best_step",
+        "storage", "products", "gradients", "loss_scale", "loss_scale_good", "device", "driver", "digests", "best_loss", "best_step",
         "total_steps", "epoch", "files", "sum"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         for (int how = 0; how < 2; how++) {
@@ -165,14 +165,15 @@ static void test_state(struct run *r)
             CHECK_ERROR(e, "pumice_state.json: ");
             cJSON_Delete(json);
         }
-    // A checkpoint from before there were other products than f32.
+    // A checkpoint from before there were other products and gradients than f32.
     cJSON *old = json_read_text("state", text.data, text.bytes, &e);
-    static const char *const later[] = {"products", "loss_scale", "loss_scale_good", "sum"};
+    static const char *const later[] = {"products", "gradients", "loss_scale", "loss_scale_good", "sum"};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) cJSON_DeleteItemFromObject(old, later[i]);
     char *printed = json_print(old, false), *sum = mem_format("%016" PRIx64, fnv1a(FNV_START, printed, strlen(printed)));
     cJSON_AddStringToObject(old, "sum", sum);
     CHECK(json_write_file(path, old, &e) == 0 && checkpoint_state(&got, found, &e) == 0);
     CHECK_STRING(got.products, "f32");
+    CHECK_STRING(got.gradients, "f32");
     CHECK(got.loss_scale.scale == 0);
     run_state_free(&got);
     free(printed);

@@ -59,6 +59,10 @@ static const struct {
     {RUN ", \"precision\": \"fp16\"",
         "precision: is \"fp16\", but must be one of f32, bf16, auto; did you mean \"bf16\"?"},
     {RUN ", \"save_dtype\": \"auto\"", "save_dtype: is \"auto\", but must be one of f32, bf16"},
+    {RUN ", \"gradient_dtype\": \"fp16\"", "gradient_dtype: is \"fp16\", but must be one of f32, bf16"},
+    {RUN ", \"gradient_dtype\": \"auto\"", "gradient_dtype: is \"auto\", but must be one of f32, bf16"},
+    {RUN ", \"gradient_dtype\": \"bf16\", \"precision\": \"f32\"", "gradient_dtype: bf16 goes with bf16 storage, and precision is f32"},
+    {RUN ", \"grad_accum_dtype\": \"bf16\"", "grad_accum_dtype: is no key that exists; its work is done by \"gradient_dtype\""},
     {RUN ", \"gradient_checkpointing\": 1", "gradient_checkpointing: is 1, but must be one of auto, true, false"},
     {RUN ", \"strict\": \"true\"", "strict: is \"true\", but must be true or false"},
     {RUN ", \"strict\": 1", "strict: is 1, but must be true or false"},
@@ -235,6 +239,7 @@ static void test_defaults(void)
     CHECK(c.finetuning_type == TUNING_FULL && c.lora_rank == 8 && c.lora_alpha == 16 && c.lora_dropout == 0);
     CHECK(c.lora_target.count == 0 && !c.use_rslora && c.precision == PRECISION_AUTO);
     CHECK(c.matmul_precision == PRECISION_AUTO && c.gradient_checkpointing == CHOICE_AUTO && c.save_steps == 0);
+    CHECK(c.gradient_dtype == PRECISION_F32);
     CHECK(c.save_total_limit == 2 && c.save_dtype == PRECISION_BF16 && !c.load_best_model_at_end && c.init == NULL);
     CHECK(c.source_count == 3 && c.sources[2].path.count == 2 && c.sources[0].max_rows == 0 &&
           c.sources[0].ability == NULL);
@@ -267,7 +272,7 @@ static const char everything[] =
     "\"dropout_start_step\": 3, \"finetuning_type\": \"lora\", \"lora_rank\": 4, \"lora_alpha\": 1.25, "
     "\"lora_dropout\": 0.2, "
     "\"lora_target\": [\"q_proj\", \"v_proj\"], \"use_rslora\": true, \"precision\": \"bf16\", \"matmul_precision\": "
-    "\"fp16\", "
+    "\"fp16\", \"gradient_dtype\": \"bf16\", "
     "\"gradient_checkpointing\": true, \"order\": \"as_written\", \"keep_optimizer\": true, \"packing\": false, "
     "\"eval\": {\"e\": {\"path\": [\"e.jsonl\"], \"metric\": \"numeric\", \"max_new_tokens\": 12, \"chat_template\": "
     "{}, "
@@ -305,7 +310,7 @@ static void test_everything(void)
     CHECK(
         c.lora_rank == 4 && c.lora_alpha == 1.25 && c.lora_dropout == 0.2 && c.lora_target.count == 2 && c.use_rslora);
     CHECK_STRING(c.lora_target.names[1], "v_proj");
-    CHECK(c.precision == PRECISION_BF16 && c.matmul_precision == PRECISION_FP16 &&
+    CHECK(c.precision == PRECISION_BF16 && c.matmul_precision == PRECISION_FP16 && c.gradient_dtype == PRECISION_BF16 &&
           c.gradient_checkpointing == CHOICE_TRUE);
     CHECK(s->order == ORDER_AS_WRITTEN && s->keep_optimizer && !c.packing && s->eval_count == 2 &&
           c.save_total_limit == 0);
@@ -405,7 +410,7 @@ static void test_round_trip(void)
         CHECK_SAY((strstr(text, quoted) == NULL) == absent || !strcmp(name, "general"), "%s", name);
         keys++;
     }
-    CHECK_SAY(keys == 54, "%d keys", keys);
+    CHECK_SAY(keys == 55, "%d keys", keys);
     text_free(&help);
     free(text);
     config_free(&c);
@@ -568,6 +573,7 @@ static void test_compare(void)
         "\"epoch\">\"no\" allowed; save_strategy \"epoch\">\"no\" allowed; save_total_limit 2>1 allowed");
     check_changes(RUN, (const char *[]){"micro_batch_tokens=8", "packing=false", "gradient_checkpointing=true", NULL},
         "micro_batch_tokens \"auto\">8 warned; gradient_checkpointing \"auto\">true warned; packing true>false warned");
+    check_changes(RUN, (const char *[]){"gradient_dtype=bf16", NULL}, "gradient_dtype \"f32\">\"bf16\" refused");
     check_changes(RUN, (const char *[]){"precision=f32", "matmul_precision=f32", "save_dtype=f32", NULL},
         "precision \"auto\">\"f32\" refused; matmul_precision \"auto\">\"f32\" refused; save_dtype \"bf16\">\"f32\" "
         "refused");

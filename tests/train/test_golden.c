@@ -2,71 +2,8 @@
 //
 // Golden vectors of tiny random Llamas (tools/golden.py, PyTorch in float64): loss, norm, every gradient, ten AdamW
 // steps; and that packing, budget, recomputation and lowered ranges change nothing.
-#include "formats/json_file.h"
-#include "formats/safetensors.h"
-#include "test.h"
+#include "golden_run.h"
 #include "graph/choices.h"
-#include "train/session.h"
-
-struct golden {
-    struct model model;
-    cJSON *json;
-    struct safetensors *tensors;
-    struct pack_item items[16];
-    uint32_t count;
-};
-
-static int golden_open(struct golden *g, const char *name)
-{
-    struct error e = {0};
-    char path[256];
-    *g = (struct golden){0};
-    snprintf(path, sizeof path, "tests/golden/%s", name);
-    if (model_open(&g->model, path, &e)) return printf("%s\n", e.text), -1;
-    snprintf(path, sizeof path, "tests/golden/%s/golden.json", name);
-    if (!(g->json = json_read_file(path, &e))) return printf("%s\n", e.text), -1;
-    snprintf(path, sizeof path, "tests/golden/%s/golden.safetensors", name);
-    if (!(g->tensors = safetensors_open(path, &e))) return printf("%s\n", e.text), -1;
-    const cJSON *d;
-    cJSON_ArrayForEach(d, cJSON_GetObjectItem(g->json, "documents"))
-    {
-        const cJSON *ids = cJSON_GetObjectItem(d, "ids"), *mask = cJSON_GetObjectItem(d, "mask"), *x;
-        uint32_t n = (uint32_t)cJSON_GetArraySize(ids), *id = mem_alloc(4 * n), i = 0;
-        uint8_t *m = mem_alloc(n);
-        cJSON_ArrayForEach(x, ids) id[i++] = (uint32_t)x->valueint;
-        i = 0;
-        cJSON_ArrayForEach(x, mask) m[i++] = (uint8_t)x->valueint;
-        g->items[g->count++] = (struct pack_item){id, m, n, 0};
-    }
-    return 0;
-}
-
-static void golden_close(struct golden *g)
-{
-    for (uint32_t i = 0; i < g->count; i++)
-        free((void *)(uintptr_t)g->items[i].ids), free((void *)(uintptr_t)g->items[i].mask);
-    cJSON_Delete(g->json);
-    safetensors_close(g->tensors);
-    model_close(&g->model);
-}
-
-static double scalar(const cJSON *json, const char *key)
-{
-    return cJSON_GetObjectItem(json, key)->valuedouble;
-}
-
-static struct step_settings settings_of(const struct golden *g, uint64_t update, double rate)
-{
-    const cJSON *o = cJSON_GetObjectItem(g->json, "optimizer");
-    return (struct step_settings){.optimizer = OPTIMIZER_ADAMW, .learning_rate = rate < 0 ? scalar(o, "learning_rate") : rate,
-        .beta1 = scalar(o, "adam_beta1"),
-        .beta2 = scalar(o, "adam_beta2"),
-        .epsilon = scalar(o, "adam_epsilon"),
-        .weight_decay = scalar(o, "weight_decay"),
-        .max_norm = scalar(o, "max_grad_norm"),
-        .update = update,
-        .packing = true};
-}
 
 // Largest difference of every gradient relative to the largest element of that gradient.
 static void check_gradients(const struct golden *g, struct session *s, double bound, const char *what)
@@ -100,33 +37,17 @@ static void check_gradients(const struct golden *g, struct session *s, double bo
     }
 }
 
-static struct session *start_within(const struct limits *limits, const struct golden *g, struct gpu *gpu,
-    struct blueprint *b, uint32_t budget, bool checkpoint, enum storage storage)
-{
-    struct error e = {0};
-    struct blueprint_options o = {
-        .budget = budget, .positions = 64, .storage = storage, .checkpoint = checkpoint, .optimizer = OPTIMIZER_ADAMW};
-    if (blueprint_make(b, &g->model, limits, &o, &e)) return printf("%s\n", e.text), NULL;
-    struct session *s = session_open(b, &g->model, gpu, &e);
-    if (!s) return printf("%s\n", e.text), NULL;
-    if (model_load(&g->model, session_engine(s), 0, &e)) return printf("%s\n", e.text), NULL;
-    CHECK_SAY(gpu_allocated(gpu) <= b->memory.total * 102 / 100 && gpu_allocated(gpu) * 102 / 100 >= b->memory.total,
-        "planned %llu, allocated %llu", (unsigned long long)b->memory.total, (unsigned long long)gpu_allocated(gpu));
-    return s;
-}
-
 static struct session *start(const struct golden *g, struct gpu *gpu, struct blueprint *b, uint32_t budget,
     bool checkpoint, enum storage storage)
 {
     struct limits limits = limits_of(gpu_info(gpu));
-    return start_within(&limits, g, gpu, b, budget, checkpoint, storage);
+    return start_within(&limits, g, gpu, b, budget, checkpoint, storage, STORAGE_F32);
 }
 
 // Float32 against float64 through two layers and sums of some tens of terms: 1e-5 of the largest element leaves a
-// factor of about ten; bf16 keeps 8 bits of every activation, so 2^-8 of each of some tens of roundings in a row.
+// factor of about ten.
 #define F32_LOSS 1e-5
 #define F32_GRADIENT 2e-5
-#define BF16_LOSS 1e-2
 
 // Loss, norm and every gradient of one step, and evaluation.
 static void check_step(const struct golden *g, struct session *s, bool packing, const char *what)
@@ -178,7 +99,7 @@ static void compare_split(const struct golden *g, struct gpu *gpu)
         if (w->matrix && matmul_find(&limits, &shape, "shared 32x32x16 4x4 split 4", &split)) choices_set(choices, &shape, &split, 0);
     }
     struct blueprint b;
-    struct session *s = start_within(&limits, g, gpu, &b, budget, false, STORAGE_F32);
+    struct session *s = start_within(&limits, g, gpu, &b, budget, false, STORAGE_F32, STORAGE_F32);
     CHECK(s != NULL);
     if (s) {
         int reduced = 0;

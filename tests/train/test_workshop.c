@@ -169,6 +169,9 @@ static void test_sessions(struct workshop *w)
     struct session *model = session_of(w, "init.hidden_size=32"), *sgd = NULL;
     CHECK(dropout != first && budget != first && model != first && budget != dropout && model != budget && model != dropout);
     CHECK(session_of(w, NULL) == first && session_of(w, "dropout=0.2") == dropout); // four are kept
+    struct session *narrow = session_of(w, "gradient_dtype=bf16"); // precision auto, so bf16 storage
+    CHECK(narrow != first && narrow != dropout && session_of(w, "gradient_dtype=bf16") == narrow);
+    CHECK(session_of(w, "precision=bf16") != narrow && session_of(w, NULL) == first && session_of(w, "dropout=0.2") == dropout);
     sgd = session_of(w, "optim=sgd");
     CHECK(sgd != first && session_of(w, "learning_rate=1") == first && session_of(w, "dropout=0.3") == dropout);
     CHECK(opened == 1);

@@ -14,7 +14,7 @@
 
 // What the flags say. tokens 0 and documents 0: the default.
 struct wish {
-    const char *config, *model, *compare, *device, *precision, *products;
+    const char *config, *model, *compare, *device, *precision, *products, *gradients;
     uint64_t tokens, documents, budget, repeat;
     bool single, json;
     struct option_list sets;
@@ -95,6 +95,18 @@ static int products_parse(enum products *products, const char *word, const struc
     return error_set(e, "--matmul-precision is %s; it is one of auto, f32, fp16, bf16", word);
 }
 
+// As a config's gradient_dtype.
+static int gradients_parse(struct blueprint_options *o, const struct wish *w, struct error *e)
+{
+    const char *word = w->gradients ? w->gradients : "f32";
+    o->gradients = storage_find(word);
+    if (strcmp(word, storage_name(o->gradients)) != 0) return error_set(e, "--gradient-dtype is %s; it is one of f32, bf16", word);
+    if (o->gradients == STORAGE_F32 || o->storage == STORAGE_BF16) return 0;
+    if (w->precision && strcmp(w->precision, "f32") == 0) return error_set(e, "--gradient-dtype bf16 goes with --precision bf16");
+    o->storage = STORAGE_BF16;
+    return 0;
+}
+
 // A model with random tokens, by the defaults of a config.
 static int open_model(struct subject *s, const struct wish *w, const struct gpu *gpu, struct limits *limits, struct error *e)
 {
@@ -118,7 +130,7 @@ static int open_model(struct subject *s, const struct wish *w, const struct gpu 
     s->work.settings = (struct step_settings){.optimizer = OPTIMIZER_ADAMW, .learning_rate = 2e-5, .beta1 = 0.9, .beta2 = 0.999,
         .epsilon = 1e-8, .max_norm = 1, .seed = s->seed, .packing = !w->single};
     struct blueprint_options o = {.budget = (uint32_t)w->budget, .positions = (uint32_t)longest, .optimizer = OPTIMIZER_ADAMW};
-    if (precision_parse(&o.storage, w->precision, gpu_info(gpu), e)) return -1;
+    if (precision_parse(&o.storage, w->precision, gpu_info(gpu), e) || gradients_parse(&o, w, e)) return -1;
     if (limits->products == PRODUCTS_FP16) s->work.settings.loss_scale = loss_scale_start().scale;
     return blueprint_choose(&s->blueprint, s->model, limits, &o, true, w->single ? longest : tokens, e);
 }
@@ -171,12 +183,13 @@ int command_bench(const struct command *c, int argc, char **argv)
         {"set", OPTION_PAIRS, &w.sets, "KEY=VALUE...", "overrides of config keys (with CONFIG)"},
         {"precision", OPTION_TEXT, &w.precision, "WORD", "storage: auto, f32, bf16 (default: the config's, or auto)"},
         {"matmul-precision", OPTION_TEXT, &w.products, "WORD", "what products multiply in: auto, f32, fp16, bf16 (without CONFIG)"},
+        {"gradient-dtype", OPTION_TEXT, &w.gradients, "WORD", "gradients of matrices: f32, or bf16 with bf16 storage (without CONFIG)"},
         {"device", OPTION_TEXT, &w.device, "DEVICE", "index, part of a name, auto (default: the config's, or auto)"},
         FULL_SPEED_OPTION,
         {"json", OPTION_FLAG, &w.json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, &w.config, 0, 1);
     if (status >= 0) return free(w.sets.words), status;
-    bool loose = w.model || w.tokens || w.documents || w.single || w.budget || w.products;
+    bool loose = w.model || w.tokens || w.documents || w.single || w.budget || w.products || w.gradients;
     if ((w.config && loose) || (!w.config && w.sets.count) || w.repeat == 0 || w.repeat > 1000) {
         if (w.config && loose) say("pumice bench: a CONFIG says model and rows itself: --set changes it (pumice bench --help)");
         else if (!w.config && w.sets.count) say("pumice bench: --set changes a CONFIG, and there is none (pumice bench --help)");

@@ -106,11 +106,6 @@ char *precision_set(struct option_list *sets, const char *word)
     return set;
 }
 
-const char *storage_name(enum storage storage)
-{
-    return storage == STORAGE_BF16 ? "bf16" : "f32";
-}
-
 int evaluator_open(struct evaluator *v, struct bundle *bundle, struct gpu *gpu, enum storage storage, uint32_t longest,
     struct error *e)
 {

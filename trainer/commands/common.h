@@ -33,7 +33,6 @@ struct gpu *device_choose(void *flag, const char *choice, struct error *e);
 struct cJSON *device_matrices(const struct gpu_info *info);
 // "f32", "bf16", "auto" (or NULL) as storage: auto is f32 on software devices, where bf16 saves memory but no time, else bf16.
 int precision_parse(enum storage *storage, const char *word, const struct gpu_info *info, struct error *e);
-const char *storage_name(enum storage storage);
 // --precision as an override of the config's key: adds "precision=WORD" to the list. NULL adds nothing. Returns the text to
 // free after the list.
 char *precision_set(struct option_list *sets, const char *word);

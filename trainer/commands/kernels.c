@@ -167,6 +167,7 @@ static void print_result(const struct kernel_table *t, const struct made *made, 
     cJSON_AddBoolToObject(device, "statistics", info->statistics);
     cJSON_AddStringToObject(out, "precision", storage_name(b->options.storage));
     cJSON_AddStringToObject(out, "matmul_precision", products_name(b->limits.products));
+    cJSON_AddStringToObject(out, "gradient_dtype", storage_name(b->options.gradients));
     cJSON_AddNumberToObject(out, "micro_batch_tokens", b->options.budget);
     if (gpu_validation_messages(gpu)) cJSON_AddNumberToObject(out, "validation_messages", gpu_validation_messages(gpu));
     cJSON *kernels = cJSON_AddArrayToObject(out, "kernels");
@@ -178,7 +179,8 @@ static void print_result(const struct kernel_table *t, const struct made *made, 
 static void print_table(const struct kernel_table *t, const struct made *made, struct gpu *gpu, const struct blueprint *b)
 {
     const struct gpu_info *info = gpu_info(gpu);
-    printf("%d kernels for micro-batches of %u tokens, storage %s\n", t->set.count, b->options.budget, storage_name(b->options.storage));
+    printf("%d kernels for micro-batches of %u tokens, storage %s, gradients %s\n", t->set.count, b->options.budget,
+        storage_name(b->options.storage), storage_name(b->options.gradients));
     printf("%-18s %-8s %6s", "kernel", "variant", "calls");
     for (int f = 0; f < FIGURES; f++) printf(" %9s", figures[f].head);
     printf("   used for\n");

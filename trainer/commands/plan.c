@@ -114,6 +114,7 @@ int command_plan(const struct command *c, int argc, char **argv)
             cJSON_AddBoolToObject(out, "gradient_checkpointing", blueprint.options.checkpoint);
             cJSON_AddStringToObject(out, "precision", storage_name(blueprint.options.storage));
             cJSON_AddStringToObject(out, "matmul_precision", products_name(blueprint.limits.products));
+            cJSON_AddStringToObject(out, "gradient_dtype", storage_name(blueprint.options.gradients));
             cJSON_AddStringToObject(out, "device", gpu ? info->name : "none: limits of a common GPU");
             cJSON *memory = cJSON_AddObjectToObject(out, "memory");
             cJSON_AddNumberToObject(memory, "weights", (double)m->weights);
@@ -125,9 +126,10 @@ int command_plan(const struct command *c, int argc, char **argv)
             print_json(out);
         } else {
             print_stages(&data);
-            printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products %s, saved as %s\n",
+            printf("\nmodel: %.1f million parameters, %.1f million trained; storage %s, products %s, gradients %s, saved as %s\n",
                 (double)blueprint.layout.parameters * 1e-6, (double)blueprint.layout.trainable * 1e-6,
-                storage_name(blueprint.options.storage), products_name(blueprint.limits.products), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
+                storage_name(blueprint.options.storage), products_name(blueprint.limits.products),
+                storage_name(blueprint.options.gradients), config.save_dtype == PRECISION_F32 ? "f32" : "bf16");
             printf("device: %s\n", gpu ? info->name : "none found; limits of a common GPU");
             printf("micro-batches of %u tokens%s\n", blueprint.options.budget,
                 blueprint.options.checkpoint ? ", layers recomputed" : "");

@@ -16,7 +16,7 @@ static uint64_t live_of(const struct live_counts *live, uint32_t kind, uint64_t 
 
 static double element_bytes(const struct program *p, const struct use *u)
 {
-    return u->part == PART_VALUE && graph_at(p->graph, u->tensor)->storage == STORAGE_BF16 ? 2 : 4;
+    return storage_bytes(tensor_storage(p->graph, u->tensor, u->part));
 }
 
 bool call_product(const struct call *c, struct product_shape *shape)
@@ -156,8 +156,9 @@ struct cost update_cost(const struct update_call *c)
     struct cost cost = {0};
     for (int i = 0; i < c->use_count; i++) {
         enum update_part part = c->uses[i].part;
+        bool narrow = c->call.constants[1] >> (i + 1) & 1;
         if (part == UPDATE_COPY) cost.bytes += 2 * (double)c->count;
-        else if (part >= UPDATE_GRADIENT) cost.bytes += (c->uses[i].writes ? 8 : 4) * (double)c->count;
+        else if (part >= UPDATE_GRADIENT) cost.bytes += (c->uses[i].writes ? 8 : narrow ? 2 : 4) * (double)c->count;
     }
     if (strcmp(c->call.kernel, "norm_finish") == 0) {
         struct norm_args x;

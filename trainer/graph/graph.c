@@ -10,6 +10,16 @@ static const char *const input_names[INPUT_COUNT] = {"ids", "positions", "starts
     "target_rows", "target_ids", "row_target", "sorted_rows", "group_first", "group_ids", "slots",
     "draw_first", "draw_keys", "forks"};
 
+const char *storage_name(enum storage storage)
+{
+    return storage == STORAGE_BF16 ? "bf16" : "f32";
+}
+
+enum storage storage_find(const char *name)
+{
+    return strcmp(name, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
+}
+
 void graph_init(struct graph *g, uint64_t tokens, enum storage storage)
 {
     *g = (struct graph){.tokens = tokens, .storage = storage, .layer = -1};
@@ -56,6 +66,8 @@ tensor_id graph_weight(struct graph *g, uint64_t rows, uint64_t columns, bool de
     tensor_id w = graph_tensor(g, TENSOR_WEIGHT, storage, rows, columns, "%s", name);
     graph_at(g, w)->trainable = true;
     graph_at(g, w)->decay = decay;
+    assert(g->gradients == STORAGE_F32 || g->storage == STORAGE_BF16);
+    graph_at(g, w)->gradient = decay ? g->gradients : STORAGE_F32;
     return w;
 }
 

@@ -11,6 +11,13 @@
 #include "base.h"
 
 enum storage { STORAGE_F32, STORAGE_BF16, STORAGE_U32 };
+static inline uint32_t storage_bytes(enum storage storage) // of an element
+{
+    return storage == STORAGE_BF16 ? 2 : 4;
+}
+
+const char *storage_name(enum storage storage); // of the numbers: "f32", "bf16"
+enum storage storage_find(const char *name);    // of these names; any other is f32's
 
 // What a tensor is decides who owns its memory and how long it lives.
 enum tensor_kind {
@@ -36,6 +43,7 @@ struct tensor {
     bool keep;        // activation: stays in memory from forward to backward when nothing is recomputed
     bool trainable;   // weight: gets a gradient and an update
     bool decay;       // weight: weight decay applies (not norms, not biases)
+    enum storage gradient; // weight: what its gradient is stored in
 };
 
 enum op {
@@ -79,6 +87,7 @@ struct graph {
     int node_count, node_capacity;
     uint64_t tokens;        // T: the row budget of a micro-batch
     enum storage storage;   // of activations and of the weights kernels read
+    enum storage gradients; // of matrices, set before weights are made; vectors' are f32. BF16 only where storage is BF16
     bool dropout;           // dropout nodes and attention dropout exist
     uint64_t cache_slots, cache_capacity; // generation: sequences and rows of each cache
     uint64_t draws;         // generation: tokens drawn at a time, at least cache_slots

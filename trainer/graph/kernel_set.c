@@ -8,10 +8,8 @@ struct kernel_spec kernel_spec_of(const struct graph *g, const struct call *c)
 {
     struct kernel_spec spec = {.name = c->kernel, .count = c->constant_count, .subgroup = c->subgroup};
     memcpy(spec.constants, c->constants, 4 * c->constant_count);
-    spec.constants[1] = 0;
     for (int i = 0; g && i < c->use_count; i++)
-        if (c->uses[i].part == PART_VALUE && graph_at(g, c->uses[i].tensor)->storage == STORAGE_BF16)
-            spec.constants[1] |= 1u << (i + 1);
+        if (tensor_storage(g, c->uses[i].tensor, c->uses[i].part) == STORAGE_BF16) spec.constants[1] |= 1u << (i + 1);
     return spec;
 }
 

@@ -13,7 +13,7 @@ struct kernel_spec {
     uint32_t subgroup;
 };
 // The pipeline that a call needs: its constants, and as STORE the storage of the tensors it binds. Without a graph (an
-// update, whose arenas are f32) STORE is 0.
+// update) STORE is the call's own.
 struct kernel_spec kernel_spec_of(const struct graph *g, const struct call *c);
 
 // What its sums are made with: "register", "shared" (workgroup memory), "coopmat" or "coopmat2" (matrix units).

@@ -74,12 +74,13 @@ static void embed_backward(struct program *p, const struct node *n)
     tensor_id table = n->in[1], dout = program_gradient(p, n->out[0]);
     bool tied = is_tied(p, table);
     uint64_t step = program_range_rows(p, table, PART_GRADIENT), V = at(p, table)->rows;
+    uint64_t row = tensor_row_bytes(p->graph, table, PART_GRADIENT);
     for (uint64_t first = 0; first < V; first += step) {
         uint64_t rows = least(step, V - first);
         if (!tied) { // rows of ids that do not occur
             struct call *c = call_begin(p, "fill");
             call_use(c, table, PART_GRADIENT, first, rows, false, true);
-            struct fill_args args = {.count = (uint32_t)(rows * at(p, table)->ld)};
+            struct fill_args args = {.count = (uint32_t)(rows * row / 4)};
             call_args(c, &args, sizeof args);
             call_constant(c, 1);
             call_groups(p, c, stream_groups(p, args.count));
@@ -96,7 +97,8 @@ static void embed_backward(struct program *p, const struct node *n)
         call_args(c, &args, sizeof args);
         call_constant(c, tied ? ADD_ALWAYS : ADD_UNLESS_FIRST);
         call_groups(p, c, p->graph->tokens);
-        c->bytes = 3.0 * (double)p->graph->tokens * args.columns * 4;
+        uint32_t added = 2 * storage_bytes(at(p, table)->gradient); // read and written
+        c->bytes = (double)p->graph->tokens * args.columns * (element_bytes(p, dout) + added);
     }
 }
 

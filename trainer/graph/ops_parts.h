@@ -25,7 +25,7 @@ static inline uint32_t columns(const struct program *p, tensor_id t)
 
 static inline uint32_t element_bytes(const struct program *p, tensor_id t)
 {
-    return at(p, t)->storage == STORAGE_BF16 ? 2 : 4;
+    return storage_bytes(at(p, t)->storage);
 }
 
 static inline tensor_id input(const struct program *p, enum input i)
@@ -78,7 +78,7 @@ struct product {
 };
 
 // The calls of a product: the variant that suits it, in as many pieces as ranges of its operands ask for. A reduction in
-// ranges adds up in C, which must then be f32 or set, with nothing else added.
+// ranges adds up in C: in f32 where C is f32, or set with nothing else added; a gradient in bf16 is rounded after each range.
 void product_calls(struct program *p, const struct product *x);
 
 // A copy in f32 of a matrix with a row for each token, made now, for kernels of software drivers, which would else widen each

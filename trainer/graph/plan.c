@@ -32,7 +32,8 @@ int weight_layout_make(struct weight_layout *w, const struct graph *g, const str
             if (!open || (w->block[w->blocks - 1].elements + size) * 4 > BLOCK_BYTES) {
                 if (w->blocks == ARENA_BLOCKS)
                     return error_set(e, "the model has more weights than %d blocks of memory hold", ARENA_BLOCKS);
-                w->block[w->blocks++] = (struct weight_block){.trainable = trainable, .matrices = matrices};
+                w->block[w->blocks++] = (struct weight_block){
+                    .trainable = trainable, .matrices = matrices, .gradient = t->gradient};
                 open = true;
             }
             struct weight_block *b = &w->block[w->blocks - 1];
@@ -235,7 +236,9 @@ struct memory_sum memory_sum_of(const struct weight_layout *w, const struct plan
         uint64_t n = w->block[b].elements;
         m.weights += (block_has_master(&w->block[b], storage, training) ? 4 * n : 0) +
             (block_has_copy(&w->block[b], storage) ? 2 * n : 0);
-        if (training && w->block[b].trainable) m.gradients += 4 * n, m.optimizer += 4 * n * (uint64_t)moments;
+        if (!training || !w->block[b].trainable) continue;
+        m.gradients += storage_bytes(w->block[b].gradient) * n;
+        m.optimizer += 4 * n * (uint64_t)moments;
     }
     for (int i = 0; i < count; i++) {
         for (int b = 0; b < plans[i]->arena.blocks; b++)

@@ -36,6 +36,7 @@ struct weight_layout {
     struct weight_block {
         uint64_t elements;
         bool trainable, matrices;
+        enum storage gradient;
     } block[ARENA_BLOCKS];
     uint64_t parameters, trainable; // real ones, without padding
 };

@@ -11,7 +11,7 @@
 
 static bool is_bf16(const struct program *p, const struct operand *x)
 {
-    return at(p, x->tensor)->storage == STORAGE_BF16 && x->part == PART_VALUE;
+    return tensor_storage(p->graph, x->tensor, x->part) == STORAGE_BF16;
 }
 
 // Rows r0 .. r0 + rows - 1 and columns c0 .. c0 + columns - 1 of o in f32, in the order in which a CPU's tiles read
@@ -194,11 +194,12 @@ void product_calls(struct program *p, const struct product *x)
     struct matmul_shape piece = {.layout = x->layout, .m = least(m_step, 1024), .n = least(n_step, 1024),
         .k = least(k_step, 1024), .a_bf16 = is_bf16(p, &x->a), .b_bf16 = is_bf16(p, &x->b), .c_bf16 = is_bf16(p, &x->c),
         .products = p->limits.products};
+    bool gradient = x->c.part == PART_GRADIENT;
     uint64_t width = matmul_choose(&p->limits, &piece).strips;
     if (width) {
         // A CPU's cache holds so many rows of B's strips; and what is made of A and B, in f32, must fit in a range, too.
         uint64_t most = p->limits.max_range / 4, across = (x->n + width - 1) / width * width;
-        bool sums_in_c = !piece.c_bf16 || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
+        bool sums_in_c = !piece.c_bf16 || gradient || (x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
         if (x->layout == LAYOUT_NT) m_step = fitting(m_step, most / x->k / width * width);
         else if (sums_in_c) k_step = fitting(least(k_step, x->layout == LAYOUT_NN ? 1536 : k_step), most / across);
         if (x->layout != LAYOUT_NT) m_step = fitting(m_step, most / (k_step + 32));
@@ -212,7 +213,7 @@ void product_calls(struct program *p, const struct product *x)
     struct product y = *x;
     y.strips = y.rows = NO_TENSOR;
     tensor_id sum = NO_TENSOR;
-    if (k_step < x->k && is_bf16(p, &x->c)) {
+    if (k_step < x->k && piece.c_bf16 && !gradient) {
         assert(x->add == ADD_NONE && x->epilogue == EPILOGUE_NONE);
         sum = program_scratch(p, STORAGE_F32, x->m, x->n, "sum of ranges");
         y.c = (struct operand){sum, PART_VALUE, 0};

@@ -114,10 +114,15 @@ tensor_id tensor_root(const struct graph *g, tensor_id t)
     return t;
 }
 
-uint64_t tensor_row_bytes(const struct graph *g, tensor_id t, enum part part)
+enum storage tensor_storage(const struct graph *g, tensor_id t, enum part part)
 {
     const struct tensor *x = graph_at(g, t);
-    return x->ld * (x->storage == STORAGE_BF16 && part == PART_VALUE ? 2 : 4);
+    return part == PART_GRADIENT ? x->gradient : x->storage;
+}
+
+uint64_t tensor_row_bytes(const struct graph *g, tensor_id t, enum part part)
+{
+    return graph_at(g, t)->ld * storage_bytes(tensor_storage(g, t, part));
 }
 
 uint64_t program_range_rows(const struct program *p, tensor_id t, enum part part)

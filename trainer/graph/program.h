@@ -116,6 +116,7 @@ void program_set_gradient(struct program *p, tensor_id t, tensor_id gradient);
 // of 256 bytes (rows are multiples of 8 elements, so at least 16 bytes).
 #define RANGE_ROWS 16
 uint64_t program_range_rows(const struct program *p, tensor_id t, enum part part);
+enum storage tensor_storage(const struct graph *g, tensor_id t, enum part part);
 uint64_t tensor_row_bytes(const struct graph *g, tensor_id t, enum part part);
 tensor_id tensor_root(const struct graph *g, tensor_id t); // through aliases
 

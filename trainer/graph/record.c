@@ -58,7 +58,7 @@ struct engine *engine_open(struct gpu *gpu, const struct graph *graph, enum opti
         if (block_has_master(w, g->storage, training)) ok = (g->master[b] = device_memory(g, bytes, "the weights", e)) != NULL;
         if (ok && block_has_copy(w, g->storage)) ok = (g->copy[b] = device_memory(g, bytes / 2, "the bf16 weights", e)) != NULL;
         if (!training || !w->trainable) continue;
-        ok = ok && (g->gradient[b] = device_memory(g, bytes, "the gradients", e));
+        ok = ok && (g->gradient[b] = device_memory(g, storage_bytes(w->gradient) * w->elements, "the gradients", e));
         for (int i = 0; ok && i < (optimizer == OPTIMIZER_ADAMW ? 2 : 0); i++)
             ok = (g->moment[i][b] = device_memory(g, bytes, "the optimizer's moments", e)) != NULL;
     }
@@ -140,22 +140,48 @@ static struct gpu_memory *state_memory(const struct engine *g, int block, enum s
 
 #define PIECE 1048576u // elements of host scratch at a time
 
+// Elements of an arena in bf16, from or to the host's f32.
+static void write_narrow(struct engine *g, struct gpu_memory *m, uint64_t at, uint64_t count, const float *from)
+{
+    assert(at % 2 == 0 && count % 2 == 0);
+    uint16_t *narrow = mem_alloc(2 * (count < PIECE ? count : PIECE));
+    for (uint64_t i = 0; i < count; i += PIECE) {
+        uint64_t n = count - i < PIECE ? count - i : PIECE;
+        for (uint64_t k = 0; k < n; k++) narrow[k] = bf16_of(from[i + k]);
+        gpu_upload(g->gpu, (struct gpu_range){m, 2 * (at + i), 2 * n}, narrow);
+    }
+    free(narrow);
+}
+
+static void read_narrow(struct engine *g, struct gpu_memory *m, uint64_t at, uint64_t count, float *to)
+{
+    assert(at % 2 == 0 && count % 2 == 0);
+    uint16_t *narrow = mem_alloc(2 * (count < PIECE ? count : PIECE));
+    for (uint64_t i = 0; i < count; i += PIECE) {
+        uint64_t n = count - i < PIECE ? count - i : PIECE;
+        gpu_download(g->gpu, narrow, (struct gpu_range){m, 2 * (at + i), 2 * n});
+        for (uint64_t k = 0; k < n; k++) {
+            uint32_t u = (uint32_t)narrow[k] << 16;
+            memcpy(&to[i + k], &u, 4);
+        }
+    }
+    free(narrow);
+}
+
+static bool is_narrow(const struct engine *g, int block, enum state state)
+{
+    return state == STATE_GRADIENT && g->layout.block[block].gradient == STORAGE_BF16;
+}
+
 void engine_write(struct engine *g, int index, enum state state, uint64_t first, uint64_t count, const float *from)
 {
     const struct weight_place *w = &g->layout.weights[index];
     assert(first + count <= w->elements);
     uint64_t at = w->first + first;
     struct gpu_memory *m = state_memory(g, w->block, state);
-    if (m) gpu_upload(g->gpu, (struct gpu_range){m, 4 * at, 4 * count}, from);
-    if (state != STATE_VALUE || !g->copy[w->block]) return;
-    assert(at % 2 == 0 && count % 2 == 0);
-    uint16_t *narrow = mem_alloc(2 * (count < PIECE ? count : PIECE));
-    for (uint64_t i = 0; i < count; i += PIECE) {
-        uint64_t n = count - i < PIECE ? count - i : PIECE;
-        for (uint64_t k = 0; k < n; k++) narrow[k] = bf16_of(from[i + k]);
-        gpu_upload(g->gpu, (struct gpu_range){g->copy[w->block], 2 * (at + i), 2 * n}, narrow);
-    }
-    free(narrow);
+    if (is_narrow(g, w->block, state)) write_narrow(g, m, at, count, from);
+    else if (m) gpu_upload(g->gpu, (struct gpu_range){m, 4 * at, 4 * count}, from);
+    if (state == STATE_VALUE && g->copy[w->block]) write_narrow(g, g->copy[w->block], at, count, from);
 }
 
 void engine_read(struct engine *g, int index, enum state state, uint64_t first, uint64_t count, float *to)
@@ -164,21 +190,9 @@ void engine_read(struct engine *g, int index, enum state state, uint64_t first, 
     assert(first + count <= w->elements);
     uint64_t at = w->first + first;
     struct gpu_memory *m = state_memory(g, w->block, state);
-    if (m) {
-        gpu_download(g->gpu, to, (struct gpu_range){m, 4 * at, 4 * count});
-        return;
-    }
-    assert(state == STATE_VALUE && g->copy[w->block] && at % 2 == 0 && count % 2 == 0);
-    uint16_t *narrow = mem_alloc(2 * (count < PIECE ? count : PIECE));
-    for (uint64_t i = 0; i < count; i += PIECE) {
-        uint64_t n = count - i < PIECE ? count - i : PIECE;
-        gpu_download(g->gpu, narrow, (struct gpu_range){g->copy[w->block], 2 * (at + i), 2 * n});
-        for (uint64_t k = 0; k < n; k++) {
-            uint32_t u = (uint32_t)narrow[k] << 16;
-            memcpy(&to[i + k], &u, 4);
-        }
-    }
-    free(narrow);
+    if (is_narrow(g, w->block, state)) read_narrow(g, m, at, count, to);
+    else if (m) gpu_download(g->gpu, to, (struct gpu_range){m, 4 * at, 4 * count});
+    else assert(state == STATE_VALUE), read_narrow(g, g->copy[w->block], at, count, to);
 }
 
 void engine_zero_moments(struct engine *g)
@@ -275,9 +289,9 @@ static struct gpu_range range_of(const struct replay *r, const struct use *u)
     switch (t->kind) {
     case TENSOR_WEIGHT: {
         const struct weight_place *w = &g->layout.weights[t->index];
-        if (u->part == PART_GRADIENT) return (struct gpu_range){g->gradient[w->block], 4 * w->first + offset, bytes};
-        bool narrow = t->storage == STORAGE_BF16;
-        return (struct gpu_range){narrow ? g->copy[w->block] : g->master[w->block], (narrow ? 2 : 4) * w->first + offset, bytes};
+        enum storage stored = tensor_storage(graph, u->tensor, u->part);
+        struct gpu_memory *m = u->part == PART_GRADIENT ? g->gradient[w->block] : stored == STORAGE_BF16 ? g->copy[w->block] : g->master[w->block];
+        return (struct gpu_range){m, storage_bytes(stored) * w->first + offset, bytes};
     }
     case TENSOR_INPUT: return (struct gpu_range){r->input, r->input_at[t->index], 4 * t->columns};
     case TENSOR_STATE: return (struct gpu_range){r->states[u->tensor], offset, bytes};
@@ -341,12 +355,12 @@ static void record_program(struct replay *r, struct gpu_list *list, struct touch
 static struct gpu_range update_range(const struct engine *g, const struct update_call *c, enum update_part part)
 {
     int b = c->block;
-    uint64_t at = 4 * c->first, bytes = 4 * c->count;
+    uint64_t at = 4 * c->first, bytes = 4 * c->count, each = storage_bytes(g->layout.block[b].gradient);
     switch (part) {
     case UPDATE_RESULT: return (struct gpu_range){g->result, 0, sizeof(struct step_result)};
     case UPDATE_PARTIALS: return (struct gpu_range){g->partial, 0, 4 * norm_partials(&g->layout)};
     case UPDATE_UNUSED: return (struct gpu_range){g->unused, 0, PLAN_ALIGNMENT};
-    case UPDATE_GRADIENT: return (struct gpu_range){g->gradient[b], at, bytes};
+    case UPDATE_GRADIENT: return (struct gpu_range){g->gradient[b], each * c->first, each * c->count};
     case UPDATE_MASTER: return (struct gpu_range){g->master[b], at, bytes};
     case UPDATE_MOMENT1: return (struct gpu_range){g->moment[0][b], at, bytes};
     case UPDATE_MOMENT2: return (struct gpu_range){g->moment[1][b], at, bytes};

@@ -25,6 +25,13 @@ static void update_use(struct update_call *c, enum update_part part, bool writes
     c->uses[c->use_count++].writes = writes;
 }
 
+// A piece of a block's gradient, in whatever it is stored.
+static void update_use_gradient(struct update_call *c, const struct weight_block *b)
+{
+    update_use(c, UPDATE_GRADIENT, false);
+    if (b->gradient == STORAGE_BF16) c->call.constants[1] |= 1u << c->use_count;
+}
+
 #define ELEMENT_BYTES 30 // that AdamW moves of an element, a bf16 copy included
 
 // A block's next piece: as many elements as one binding shows and a watchdog has patience for. Whole blocks of the norm's sums,
@@ -50,7 +57,7 @@ static void update_norm(struct update *u, const struct weight_layout *w, const s
             struct update_call *c = update_call(u, limits, row_variant(limits, "sum_squares", "sum_squares_wide", n), &args,
                 sizeof args, blocks, 0);
             c->block = b, c->first = first, c->count = n;
-            update_use(c, UPDATE_GRADIENT, false);
+            update_use_gradient(c, &w->block[b]);
             update_use(c, UPDATE_PARTIALS, true);
             done += blocks;
         }
@@ -79,7 +86,7 @@ void update_make(struct update *u, const struct weight_layout *w, const struct l
             struct update_call *c = update_call(u, limits, kernel, &args, sizeof args, (n + lanes - 1) / lanes, copy);
             c->block = b, c->first = first, c->count = n;
             update_use(c, UPDATE_RESULT, false);
-            update_use(c, UPDATE_GRADIENT, false);
+            update_use_gradient(c, &w->block[b]);
             update_use(c, UPDATE_MASTER, true);
             if (adamw) {
                 update_use(c, UPDATE_MOMENT1, true);

@@ -119,8 +119,9 @@ cJSON *bench_json(const struct bench *b, const struct bench_subject *s)
     cJSON_AddStringToObject(device, "type", gpu_type_name(s->info->type));
     cJSON_AddStringToObject(o, "model", s->model);
     cJSON_AddNumberToObject(o, "parameters", (double)s->parameters);
-    cJSON_AddStringToObject(o, "precision", options->storage == STORAGE_BF16 ? "bf16" : "f32");
+    cJSON_AddStringToObject(o, "precision", storage_name(options->storage));
     cJSON_AddStringToObject(o, "matmul_precision", products_name(s->blueprint->limits.products));
+    cJSON_AddStringToObject(o, "gradient_dtype", storage_name(options->gradients));
     cJSON_AddStringToObject(o, "optimizer", s->settings->optimizer == OPTIMIZER_ADAMW ? "adamw" : "sgd");
     cJSON_AddNumberToObject(o, "tokens", (double)b->tokens);
     cJSON_AddNumberToObject(o, "trained_tokens", (double)b->trained);
@@ -204,7 +205,7 @@ void bench_compare(cJSON *now, const cJSON *old, const char *path)
 {
     const cJSON *kernels = json_member(old, "kernels"), *step = json_member(old, "step");
     cJSON *row;
-    static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "optimizer", "tokens", "documents",
+    static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "gradient_dtype", "optimizer", "tokens", "documents",
         "micro_batch_tokens", "micro_batches", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) say_unlike(now, old, alike[i], path);
     cJSON *compare = cJSON_AddObjectToObject(now, "compare");
@@ -271,8 +272,8 @@ void bench_print(const cJSON *now)
 {
     const cJSON *step = json_member(now, "step"), *host = json_member(now, "host"), *memory = json_member(now, "memory"), *how = json_member(now, "how");
     const cJSON *compare = json_member(now, "compare"), *item;
-    printf("%s, %.1f million parameters, storage %s, products %s, %s; on %s\n", json_text(now, "model"),
-        json_number(now, "parameters") * 1e-6, json_text(now, "precision"), json_text(now, "matmul_precision"), json_text(now, "optimizer"),
+    printf("%s, %.1f million parameters, storage %s, products %s%s, %s; on %s\n", json_text(now, "model"),
+        json_number(now, "parameters") * 1e-6, json_text(now, "precision"), json_text(now, "matmul_precision"), strcmp(json_text(now, "gradient_dtype"), "bf16") ? "" : ", gradients bf16", json_text(now, "optimizer"),
         json_text(json_member(now, "device"), "name"));
     printf("%.0f tokens in %.0f documents, %.0f micro-batches of %.0f tokens%s%s\n", json_number(now, "tokens"),
         json_number(now, "documents"), json_number(now, "micro_batches"), json_number(now, "micro_batch_tokens"),

@@ -24,7 +24,7 @@ struct run_state {
     // Decisions made from measurements and limits, which a resumed run keeps.
     uint32_t budget;
     bool recompute;
-    char storage[8], products[8]; // products: "f32" in a checkpoint that does not say
+    char storage[8], products[8], gradients[8]; // the latter two: "f32" in a checkpoint that does not say
     struct loss_scale loss_scale;
     struct cJSON *variants; // of the products, as tuning_json gives them; NULL: the table's; owned like digests
     // Where it ran: on another one the bits differ.

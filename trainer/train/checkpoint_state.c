@@ -141,6 +141,7 @@ int checkpoint_state_write(const char *folder, const struct run_state *state, st
     cJSON_AddBoolToObject(json, "recompute", state->recompute);
     cJSON_AddStringToObject(json, "storage", state->storage);
     cJSON_AddStringToObject(json, "products", state->products);
+    cJSON_AddStringToObject(json, "gradients", state->gradients);
     cJSON_AddNumberToObject(json, "loss_scale", state->loss_scale.scale);
     cJSON_AddNumberToObject(json, "loss_scale_good", state->loss_scale.good);
     if (state->variants) cJSON_AddItemToObject(json, "variants", cJSON_Duplicate(state->variants, true));
@@ -235,6 +236,16 @@ static void take_products(struct reader *r, struct run_state *state)
             scale->valuedouble, steps);
 }
 
+static void take_gradients(struct reader *r, struct run_state *state)
+{
+    strcpy(state->gradients, "f32");
+    if (r->status || !cJSON_GetObjectItemCaseSensitive(r->json, "gradients")) return;
+    take_text(r, "gradients", state->gradients, sizeof state->gradients);
+    if (r->status == 0 && strcmp(state->gradients, "f32") != 0 && strcmp(state->gradients, state->storage) != 0)
+        r->status = error_set(r->e, "%s: \"gradients\" are %s with \"storage\" %s: no state that a run can be in", r->path,
+            state->gradients, state->storage);
+}
+
 static void take_digests(struct reader *r, struct run_state *state)
 {
     const cJSON *list = take(r, "digests", cJSON_Array, "a list"), *item;
@@ -294,6 +305,7 @@ static void take_all(struct reader *r, struct run_state *state, struct checkpoin
     state->recompute = item && cJSON_IsTrue(item);
     take_text(r, "storage", state->storage, sizeof state->storage);
     take_products(r, state);
+    take_gradients(r, state);
     if (r->status == 0) state->variants = cJSON_DetachItemFromObjectCaseSensitive(r->json, "variants");
     take_text(r, "device", state->device, sizeof state->device);
     take_text(r, "driver", state->driver, sizeof state->driver);

@@ -129,6 +129,7 @@ struct config {
     struct config_names lora_target; // none: "all-linear"
     bool use_rslora;
     enum config_precision precision, matmul_precision; // the latter may be PRECISION_FP16
+    enum config_precision gradient_dtype; // PRECISION_F32 or PRECISION_BF16
     enum config_choice gradient_checkpointing;
     bool packing;
     uint64_t logging_steps;

@@ -170,6 +170,9 @@ int config_check(struct config *c, struct error *e)
     if (c->model_name_or_path && c->init)
         return error_set(e, "init: stands beside \"model_name_or_path\": take one of the two away");
     if (!c->output_dir) return error_set(e, "output_dir: is missing");
+    if (c->gradient_dtype == PRECISION_BF16 && c->precision == PRECISION_F32)
+        return error_set(e, "gradient_dtype: bf16 goes with bf16 storage, and precision is f32: set precision to bf16 or auto, or take "
+            "gradient_dtype away");
     if (c->source_count == 0) return error_set(e, "sources: is missing: {\"name\": {\"path\": \"file.jsonl\"}}");
     if (check_strategy(c, e)) return -1;
     stages_expand(c);

@@ -16,7 +16,7 @@ static const struct key_value storages[] = {
     {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {"auto", PRECISION_AUTO}, {0}};
 static const struct key_value products[] = {
     {"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {"fp16", PRECISION_FP16}, {"auto", PRECISION_AUTO}, {0}};
-static const struct key_value saved[] = {{"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {0}};
+static const struct key_value dtypes[] = {{"f32", PRECISION_F32}, {"bf16", PRECISION_BF16}, {0}};
 static const struct key_value choices[] = {{"auto", CHOICE_AUTO}, {"true", CHOICE_TRUE}, {"false", CHOICE_FALSE}, {0}};
 static const struct key_value metrics[] = {{"none", METRIC_NONE}, {"exact", METRIC_EXACT}, {"numeric", METRIC_NUMERIC},
     {"contains", METRIC_CONTAINS}, {"choice", METRIC_CHOICE}, {"rank", METRIC_RANK}, {"cloze", METRIC_CLOZE},
@@ -111,6 +111,9 @@ const struct config_key config_keys[] = {
     {"matmul_precision", KEY_ENUM, RUN(matmul_precision), .standard = "\"auto\"", .values = products,
      .help = "what matrix products multiply in, with sums in f32; auto on a device with matrix units: bf16, or where it has none "
              "for that fp16 with loss scaling; else f32"},
+    {"gradient_dtype", KEY_ENUM, RUN(gradient_dtype), .standard = "\"f32\"", .values = dtypes,
+     .help = "what gradients of matrices add up in from micro-batch to micro-batch; bf16: 2 bytes a parameter less, with bf16 storage "
+             "alone (precision auto is then bf16 on software devices too), and every addition rounds to 8 bits"},
     {"gradient_checkpointing", KEY_ENUM, RUN(gradient_checkpointing), .standard = "\"auto\"", .values = choices,
      .resume = RESUME_WARNED,
      .help = "compute activations again in the backward pass, to save memory"},
@@ -134,7 +137,7 @@ const struct config_key config_keys[] = {
      .help = "save_strategy steps: every so many"},
     {"save_total_limit", KEY_COUNT, RUN(save_total_limit), .standard = "2", .high = 1e12,
      .resume = RESUME_ALLOWED, .help = "checkpoints to keep; 0 = all"},
-    {"save_dtype", KEY_ENUM, RUN(save_dtype), .standard = "\"bf16\"", .values = saved,
+    {"save_dtype", KEY_ENUM, RUN(save_dtype), .standard = "\"bf16\"", .values = dtypes,
      .help = "of the model files written"},
     {"eval_on_start", KEY_BOOL, RUN(eval_on_start), .standard = "false", .resume = RESUME_ALLOWED,
      .help = "evaluate before the first step too"},
@@ -173,6 +176,7 @@ const struct config_key eval_keys[] = {
 static const char *const foreign[][2] = {
     {"per_device_train_batch_size", "\"train_batch_size\", the conversations of a whole step"},
     {"gradient_accumulation_steps", "\"train_batch_size\": micro-batches follow from the memory there is"},
+    {"grad_accum_dtype", "\"gradient_dtype\""},
     {"micro_batch_size", "\"micro_batch_tokens\""},
     {"base_model", "\"model_name_or_path\""},
     {"model", "\"model_name_or_path\""},

@@ -44,6 +44,7 @@ int plan_save(
     cJSON_AddStringToObject(plan, "driver", state->driver);
     cJSON_AddStringToObject(plan, "precision", state->storage);
     cJSON_AddStringToObject(plan, "matmul_precision", state->products);
+    cJSON_AddStringToObject(plan, "gradient_dtype", state->gradients);
     cJSON_AddNumberToObject(plan, "micro_batch_tokens", state->budget);
     if (model) cJSON_AddStringToObject(plan, "model", model);
     char *path = path_join(c->output_dir, OUTPUT_PLAN);

@@ -15,8 +15,9 @@ struct cJSON;
 struct cJSON *plan_stages_json(const struct config *c, const struct stages *s);
 
 // Writes OUTPUT_PLAN to the run's folder, atomically: {"stages": as above, "device", "driver", "precision",
-// "matmul_precision", "micro_batch_tokens", "model"}; the five before the last are those of the start or resume that wrote
-// it, "model" is the fingerprint of the weights that the run began with, NULL: not known. 0, or -1 with the reason.
+// "matmul_precision", "gradient_dtype", "micro_batch_tokens", "model"}; the six before the last are those of the start or
+// resume that wrote it, "model" is the fingerprint of the weights that the run began with, NULL: not known. 0, or -1 with the
+// reason.
 int plan_save(
     const struct config *c, const struct stages *s, const struct run_state *state, const char *model, struct error *e);
 // The "model" of the plan in a folder; false where it does not say: random weights, or a plan of an older version.

@@ -267,7 +267,8 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
                 "chain", r->state.device, r->state.driver, info->name, info->driver);
             r->state.hash = FNV_START;
         }
-        o.storage = strcmp(r->state.storage, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
+        o.storage = storage_find(r->state.storage);
+        o.gradients = storage_find(r->state.gradients);
         products_find(&limits.products, r->state.products);
         if (!products_can(info, limits.products)) { // matmul_precision is auto: others are refused before (run_supported)
             limits.products = products_best(info);
@@ -283,7 +284,8 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
     }
     r->state.budget = b->options.budget;
     r->state.recompute = b->options.checkpoint;
-    snprintf(r->state.storage, sizeof r->state.storage, "%s", b->options.storage == STORAGE_BF16 ? "bf16" : "f32");
+    snprintf(r->state.storage, sizeof r->state.storage, "%s", storage_name(b->options.storage));
+    snprintf(r->state.gradients, sizeof r->state.gradients, "%s", storage_name(b->options.gradients));
     snprintf(r->state.products, sizeof r->state.products, "%s", products_name(b->limits.products));
     if (!resumed && b->limits.products == PRODUCTS_FP16) r->state.loss_scale = loss_scale_start();
     snprintf(r->state.device, sizeof r->state.device, "%s", info->name);
@@ -345,9 +347,9 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
         free(b);
         return -1;
     }
-    say("%.1f million parameters; storage %s, products %s%s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
+    say("%.1f million parameters; storage %s, products %s%s, gradients %s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
         (double)b->layout.parameters * 1e-6, r->state.storage, r->state.products,
-        r->state.loss_scale.scale > 0 ? " with loss scaling" : "", c->save_dtype == PRECISION_F32 ? "f32" : "bf16",
+        r->state.loss_scale.scale > 0 ? " with loss scaling" : "", r->state.gradients, c->save_dtype == PRECISION_F32 ? "f32" : "bf16",
         b->options.budget, b->options.checkpoint ? ", layers recomputed" : "", (double)b->memory.total * 1e-9);
     r->session = workshop_session(r->workshop, &r->blueprint, b, choices, r->bundle, r->gpu, e);
     if (!r->session) return -1;

@@ -24,7 +24,9 @@ struct blueprint_options run_blueprint_options(
 {
     struct blueprint_options o = {.budget = (uint32_t)c->micro_batch_tokens, .positions = d->longest,
         .checkpoint = c->gradient_checkpointing == CHOICE_TRUE, .optimizer = run_optimizer(c)};
-    o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && !limits->software) ? STORAGE_BF16 : STORAGE_F32;
+    o.gradients = c->gradient_dtype == PRECISION_BF16 ? STORAGE_BF16 : STORAGE_F32; // which want that storage, too
+    bool narrow = !limits->software || o.gradients == STORAGE_BF16;
+    o.storage = c->precision == PRECISION_BF16 || (c->precision == PRECISION_AUTO && narrow) ? STORAGE_BF16 : STORAGE_F32;
     for (size_t k = 0; k < c->stage_count; k++) o.dropout = o.dropout || c->stages[k].settings.dropout > 0;
     if (d->capacity) o.generation = generation_choose(model, limits, o.storage, d->capacity, d->requests);
     return o;

@@ -21,6 +21,15 @@ static int moments_of(const struct blueprint_options *o)
     return o->optimizer == OPTIMIZER_ADAMW ? 2 : 0;
 }
 
+// The model's forward graph.
+static void graph_make(struct graph *g, const struct model *model, const struct blueprint_options *o)
+{
+    graph_init(g, o->budget, o->storage);
+    g->gradients = o->gradients;
+    g->dropout = o->dropout && o->optimizer != OPTIMIZER_NONE;
+    model_graph(model, g, MODEL_LOSS, positions_of(o));
+}
+
 int blueprint_make(struct blueprint *b, const struct model *model, const struct limits *limits,
     const struct blueprint_options *options, struct error *e)
 {
@@ -28,12 +37,9 @@ int blueprint_make(struct blueprint *b, const struct model *model, const struct 
     bool training = options->optimizer != OPTIMIZER_NONE;
     struct generation_options generation = options->generation;
     bool generates = generation.slots > 0;
-    uint32_t positions = positions_of(options);
-    generation.positions = positions;
+    generation.positions = positions_of(options);
     generation.storage = options->storage;
-    graph_init(&b->graph, options->budget, options->storage);
-    b->graph.dropout = options->dropout && training;
-    model_graph(model, &b->graph, MODEL_LOSS, positions);
+    graph_make(&b->graph, model, options);
     if (training) program_make(&b->train, &b->graph, limits, true, options->checkpoint);
     program_make(&b->eval, &b->graph, limits, false, false);
     int status = weight_layout_make(&b->layout, &b->graph, limits, e);
@@ -67,9 +73,9 @@ bool blueprint_equal(const struct blueprint *a, const struct blueprint *b)
 {
     const struct blueprint_options *x = &a->options, *y = &b->options;
     const struct generation_options *g = &x->generation, *h = &y->generation;
-    return x->budget == y->budget && x->positions == y->positions && x->storage == y->storage && x->checkpoint == y->checkpoint &&
-           x->dropout == y->dropout && x->optimizer == y->optimizer && g->slots == h->slots && g->capacity == h->capacity &&
-           g->rows == h->rows && g->together == h->together && program_equal(&a->train, &b->train) && program_equal(&a->eval, &b->eval) &&
+    return x->budget == y->budget && x->positions == y->positions && x->storage == y->storage && x->gradients == y->gradients &&
+           x->checkpoint == y->checkpoint && x->dropout == y->dropout && x->optimizer == y->optimizer &&
+           g->slots == h->slots && g->capacity == h->capacity && g->rows == h->rows && g->together == h->together && program_equal(&a->train, &b->train) && program_equal(&a->eval, &b->eval) &&
            (!g->slots || (program_equal(&a->generation.program[GENERATION_READ], &b->generation.program[GENERATION_READ]) &&
                              program_equal(&a->generation.program[GENERATION_EXTEND], &b->generation.program[GENERATION_EXTEND])));
 }
@@ -92,8 +98,7 @@ static int check_weights(
     struct graph g;
     struct weight_layout layout = {0};
     bool training = options->optimizer != OPTIMIZER_NONE;
-    graph_init(&g, options->budget, options->storage);
-    model_graph(model, &g, MODEL_LOSS, positions_of(options));
+    graph_make(&g, model, options);
     int status = weight_layout_make(&layout, &g, limits, e);
     uint64_t bytes = status ? 0 : memory_sum_of(&layout, NULL, 0, training, moments_of(options), options->storage).total;
     weight_layout_free(&layout);

@@ -17,6 +17,7 @@ struct blueprint_options {
     uint32_t budget;          // tokens of a micro-batch, at least the longest conversation
     uint32_t positions;       // rows of the rotary table: the longest conversation
     enum storage storage;     // F32 or BF16
+    enum storage gradients;   // of matrices: F32, or with BF16 storage BF16
     bool checkpoint;          // recompute layers in the backward pass
     bool dropout;             // some stage uses it
     enum optimizer optimizer; // NONE: evaluation only
