@@ -140,7 +140,7 @@ static void test_kept_scores(int rows, int key_heads)
     struct program p;
     struct limits limits = limits_of(&software);
     T = rows, D = 16;
-    make_graph(&g, STORAGE_F32);
+    make_graph(&g, STORAGE_F32, STORAGE_F32);
     program_make(&p, &g, &limits, true, false);
     struct live_counts full = {.tokens = (uint64_t)T, .targets = (uint64_t)T, .pairs = (double)T * T};
     CHECK_NEAR(sum_of(&p, "attention_", &full).flop, (key_heads ? 7 : 9) * full.pairs * H * D);
