@@ -351,6 +351,7 @@ void gpu_close(struct gpu *gpu)
         gpu_wait(gpu, gpu->submitted);
         while (gpu->memories) gpu_free(gpu, gpu->memories);
         cache_close(gpu);
+        sets_close(gpu);
         for (int i = 0; i <= GPU_MAX_BINDINGS; i++) {
             vkDestroyPipelineLayout(gpu->device, gpu->pipeline_layouts[i], NULL);
             vkDestroyDescriptorSetLayout(gpu->device, gpu->set_layouts[i], NULL);

@@ -185,6 +185,7 @@ void gpu_list_free(struct gpu *gpu, struct gpu_list *list); // not while pending
 // Seconds of each dispatch in the last completed submission of a timed list; returns their number.
 int gpu_list_times(struct gpu *gpu, const struct gpu_list *list, double *seconds, int capacity);
 int gpu_list_cuts(const struct gpu_list *list); // submissions one gpu_submit makes
+uint32_t gpu_set_count(const struct gpu *gpu);   // descriptor sets made so far; lists that show the same ranges share them
 
 // Submits all of a list, after everything submitted before (memory effects included). A list that is still pending must
 // not be submitted again: record two and alternate. Returns a ticket; tickets grow. Returns when no more than the list's last

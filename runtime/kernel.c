@@ -230,7 +230,11 @@ static struct gpu_kernel *kernel_make(struct gpu *gpu, const char *name, const u
     *result = vkCreateComputePipelines(gpu->device, gpu->cache, 1, &info, NULL, &kernel->pipeline);
     gpu->cache_new = *result >= 0 || gpu->cache_new;
     vkDestroyShaderModule(gpu->device, module, NULL);
-    if (*result >= 0) return kernel;
+    if (*result >= 0) {
+        // Software drivers compile at the first dispatch, which takes room for a while: now, before a run's memory is filled.
+        if (gpu->info.type == GPU_SOFTWARE && !kernel->statistics && !kernel->code) list_run_nothing(gpu, kernel);
+        return kernel;
+    }
     gpu->kernels = kernel->next;
     free(kernel);
     return NULL;

@@ -11,11 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    POOL_SETS = 128,
-    POOL_DESCRIPTORS = 128 * 6,
-    POOL_QUERIES = 256,
-};
+enum { POOL_QUERIES = 256 };
 
 struct gpu_list {
     struct gpu *gpu;
@@ -26,8 +22,8 @@ struct gpu_list {
     uint32_t *firsts;         // (cuts) of their dispatches
     uint32_t cuts;
     const struct gpu_kernel *bound;
-    VkDescriptorPool *set_pools; // (set_pool_count)
-    uint32_t set_pool_count, sets_left, descriptors_left;
+    struct gpu_set **sets; // (set_count) of the dispatches that show memory
+    uint32_t set_count, set_room;
     VkQueryPool *query_pools; // (query_pool_count)
     uint32_t query_pool_count;
     const char **names; // (dispatches) of the kernels, for the message after a failure
@@ -68,56 +64,14 @@ struct gpu_list *gpu_list_begin(struct gpu *gpu, bool timed)
     return list;
 }
 
-// A descriptor set out of the list's pools, which grow.
-static VkDescriptorSet set_make(struct gpu_list *list, uint32_t bindings)
+// A set that shows exactly these ranges, the list's until it is freed.
+static VkDescriptorSet hold_set(struct gpu_list *list, const struct gpu_range *ranges, uint32_t count)
 {
-    struct gpu *gpu = list->gpu;
-    if (list->sets_left == 0 || list->descriptors_left < bindings) {
-        list->set_pools = gpu_room(list->set_pools, (list->set_pool_count + 1) * sizeof *list->set_pools);
-        VkDescriptorPoolCreateInfo pool = {
-            .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO,
-            .maxSets = POOL_SETS,
-            .poolSizeCount = 1,
-            .pPoolSizes = &(VkDescriptorPoolSize){VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, POOL_DESCRIPTORS},
-        };
-        VK(gpu, vkCreateDescriptorPool(gpu->device, &pool, NULL, &list->set_pools[list->set_pool_count++]));
-        list->sets_left = POOL_SETS;
-        list->descriptors_left = POOL_DESCRIPTORS;
+    if (list->set_count == list->set_room) {
+        list->set_room = list->set_room ? 2 * list->set_room : 64;
+        list->sets = gpu_room(list->sets, list->set_room * sizeof(struct gpu_set *));
     }
-    list->sets_left--;
-    list->descriptors_left -= bindings;
-    VkDescriptorSet set;
-    VkDescriptorSetAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO,
-        .descriptorPool = list->set_pools[list->set_pool_count - 1],
-        .descriptorSetCount = 1,
-        .pSetLayouts = &gpu->set_layouts[bindings],
-    };
-    VK(gpu, vkAllocateDescriptorSets(gpu->device, &info, &set));
-    return set;
-}
-
-// A set that shows exactly these ranges.
-static VkDescriptorSet set_fill(struct gpu_list *list, const struct gpu_range *ranges, uint32_t count)
-{
-    VkDescriptorSet set = set_make(list, count);
-    VkDescriptorBufferInfo buffers[GPU_MAX_BINDINGS];
-    VkWriteDescriptorSet writes[GPU_MAX_BINDINGS];
-    for (uint32_t i = 0; i < count; i++) {
-        const struct gpu_range *r = &ranges[i];
-        assert(r->memory && r->bytes > 0 && r->bytes % 4 == 0 && r->offset % BINDING_ALIGNMENT == 0);
-        assert(r->offset <= r->memory->bytes && r->bytes <= r->memory->bytes - r->offset);
-        assert(r->bytes <= list->gpu->info.max_range);
-        buffers[i] = (VkDescriptorBufferInfo){r->memory->buffer, r->offset, r->bytes};
-        writes[i] = (VkWriteDescriptorSet){.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-            .dstSet = set,
-            .dstBinding = i,
-            .descriptorCount = 1,
-            .descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-            .pBufferInfo = &buffers[i]};
-    }
-    vkUpdateDescriptorSets(list->gpu->device, count, writes, 0, NULL);
-    return set;
+    return set_handle(list->sets[list->set_count++] = set_share(list->gpu, ranges, count));
 }
 
 // The timestamp before (edge 0) or after (edge 1) the dispatch that is being recorded. Both wait for all work before:
@@ -138,14 +92,13 @@ static void timestamp(struct gpu_list *list, uint32_t edge)
         commands(list), VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, list->query_pools[pool], query % POOL_QUERIES);
 }
 
-void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
-    uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z)
+static void dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges, uint32_t count,
+    const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z)
 {
     struct gpu *gpu = list->gpu;
     assert(list->recording);
     bool addressed = kernel->push_bytes > ADDRESSES_AT;
     assert(count == kernel->bindings && (addressed ? push_bytes <= ADDRESSES_AT : push_bytes == kernel->push_bytes));
-    assert(x > 0 && y > 0 && z > 0);
     assert(x <= gpu->info.max_groups && y <= gpu->info.max_groups && z <= gpu->max_groups_z);
     gpu->last_kernel = kernel->name;
     if (list->dispatches == list->name_room) {
@@ -157,7 +110,7 @@ void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, c
     if (list->bound != kernel) vkCmdBindPipeline(commands(list), VK_PIPELINE_BIND_POINT_COMPUTE, kernel->pipeline);
     list->bound = kernel;
     if (count > 0) {
-        VkDescriptorSet set = set_fill(list, ranges, count);
+        VkDescriptorSet set = hold_set(list, ranges, count);
         vkCmdBindDescriptorSets(commands(list), VK_PIPELINE_BIND_POINT_COMPUTE, kernel->layout, 0, 1, &set, 0, NULL);
     }
     uint8_t all[MAX_PUSH] = {0};
@@ -175,6 +128,28 @@ void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, c
     vkCmdDispatch(commands(list), x, y, z);
     if (list->timed) timestamp(list, 1);
     list->dispatches++;
+}
+
+void gpu_list_dispatch(struct gpu_list *list, const struct gpu_kernel *kernel, const struct gpu_range *ranges,
+    uint32_t count, const void *push, uint32_t push_bytes, uint32_t x, uint32_t y, uint32_t z)
+{
+    assert(x > 0 && y > 0 && z > 0);
+    dispatch(list, kernel, ranges, count, push, push_bytes, x, y, z);
+}
+
+void list_run_nothing(struct gpu *gpu, const struct gpu_kernel *kernel)
+{
+    static const uint8_t zeros[MAX_PUSH];
+    if (!gpu->blank) gpu->blank = gpu_alloc(gpu, BINDING_ALIGNMENT, GPU_HOST);
+    if (!gpu->blank) return;
+    struct gpu_range ranges[GPU_MAX_BINDINGS];
+    for (uint32_t i = 0; i < kernel->bindings; i++) ranges[i] = (struct gpu_range){gpu->blank, 0, BINDING_ALIGNMENT};
+    uint32_t push_bytes = kernel->push_bytes < ADDRESSES_AT ? kernel->push_bytes : ADDRESSES_AT;
+    struct gpu_list *list = gpu_list_begin(gpu, false);
+    dispatch(list, kernel, ranges, kernel->bindings, zeros, push_bytes, 0, 0, 0);
+    gpu_list_end(list);
+    gpu_wait(gpu, gpu_submit(gpu, list));
+    gpu_list_free(gpu, list);
 }
 
 static void check_copied(const struct gpu_range *r)
@@ -240,10 +215,10 @@ void gpu_list_free(struct gpu *gpu, struct gpu_list *list)
     assert(gpu_done(gpu, list->ticket));
     for (int i = 0; i < QUEUED_CUTS; i++)
         if (gpu->queued[i].list == list) gpu->queued[i].list = NULL;
-    for (uint32_t i = 0; i < list->set_pool_count; i++) vkDestroyDescriptorPool(gpu->device, list->set_pools[i], NULL);
     for (uint32_t i = 0; i < list->query_pool_count; i++) vkDestroyQueryPool(gpu->device, list->query_pools[i], NULL);
     vkDestroyCommandPool(gpu->device, list->pool, NULL);
-    free(list->set_pools);
+    for (uint32_t i = 0; i < list->set_count; i++) set_release(gpu, list->sets[i]);
+    free(list->sets);
     free(list->query_pools);
     free(list->buffers);
     free(list->firsts);

@@ -137,7 +137,7 @@ struct gpu_memory *gpu_alloc(struct gpu *gpu, uint64_t bytes, enum gpu_place pla
     assert(bytes > 0 && bytes <= gpu->info.max_allocation);
     bytes = (bytes + 3) & ~UINT64_C(3);
     struct gpu_memory *m = gpu_room(NULL, sizeof *m);
-    *m = (struct gpu_memory){.bytes = bytes, .place = place};
+    *m = (struct gpu_memory){.serial = ++gpu->serials, .bytes = bytes, .place = place};
     VkExternalMemoryBufferCreateInfo external = {.sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
         .handleTypes = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
     VkBufferCreateInfo info = {
@@ -190,6 +190,7 @@ void gpu_free(struct gpu *gpu, struct gpu_memory *m)
     if (m->next) m->next->link = m->link;
     if (m->place == GPU_DEVICE) gpu->allocated -= m->bytes;
     if (m == gpu->stage) gpu->stage = NULL;
+    if (m == gpu->blank) gpu->blank = NULL;
     vkDestroyBuffer(gpu->device, m->buffer, NULL);
     vkFreeMemory(gpu->device, m->memory, NULL);
     if (m->host) munmap(m->host, m->host_bytes);

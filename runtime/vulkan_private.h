@@ -10,6 +10,7 @@
 //   kernel.c  SPIR-V's own declarations, pipelines
 //   statistics.c  what shaders and compiled kernels tell of themselves
 //   cache.c   the pipeline cache on disk
+//   sets.c    descriptor sets
 //   list.c    recorded lists, submission, waiting
 #ifndef PUMICE_VULKAN_PRIVATE_H
 #define PUMICE_VULKAN_PRIVATE_H
@@ -25,6 +26,15 @@
 // Submissions that a queue holds at once: some drivers' watchdogs count what waits, too (i915: 20 s), and what is not done
 // when the device is lost should be little. Enough that the device never waits for the host, for a submission takes up to 0.1 s.
 #define QUEUED_CUTS 3
+
+struct gpu_set;
+#define SET_CHAINS 4096
+struct sets {
+    struct gpu_set *chains[SET_CHAINS];         // those that lists hold, by a hash of what they show
+    struct gpu_set *free[GPU_MAX_BINDINGS + 1]; // the others, by number of bindings, linked
+    VkDescriptorPool *pools;                    // (pool_count)
+    uint32_t pool_count, left, descriptors_left; // in the last pool
+};
 
 struct gpu {
     struct gpu_info info;
@@ -55,10 +65,13 @@ struct gpu {
 
     struct gpu_memory *memories; // all of them, linked
     uint64_t allocated;          // bytes of GPU_DEVICE memory
+    uint64_t serials;            // of memories so far
     struct gpu_memory *stage;    // for copies to and from memory that is not mapped; made at the first need
+    struct gpu_memory *blank;    // what a dispatch of no groups is shown; likewise
 
     VkDescriptorSetLayout set_layouts[GPU_MAX_BINDINGS + 1]; // by number of bindings; made at the first need
     VkPipelineLayout pipeline_layouts[GPU_MAX_BINDINGS + 1];
+    struct sets sets;
     VkPipelineCache cache;
     char *cache_folder, *cache_path; // NULL: not kept
     uint64_t cache_content; // hash of what the file holds
@@ -74,7 +87,7 @@ struct gpu_memory {
     struct gpu_memory *next, **link; // of gpu->memories
     VkBuffer buffer;
     VkDeviceMemory memory;
-    uint64_t bytes;
+    uint64_t serial, bytes;
     enum gpu_place place;
     bool cached; // reading through `map` is fast
     void *map;   // NULL: not mapped
@@ -176,8 +189,18 @@ void quirks_apply(struct gpu_info *info, bool *matrices, VkDriverId driver);
 void cache_open(struct gpu *gpu, const char *folder); // NULL: in memory only
 void cache_close(struct gpu *gpu);                    // written if anything is new
 
+// ---- sets.c ---------------------------------------------------------------------------------------------------
+
+// A set that shows exactly these ranges; released as often as it was shared, when no command buffer has it any more.
+struct gpu_set *set_share(struct gpu *gpu, const struct gpu_range *ranges, uint32_t count);
+void set_release(struct gpu *gpu, struct gpu_set *set);
+VkDescriptorSet set_handle(const struct gpu_set *set);
+void sets_close(struct gpu *gpu); // no list is left
+
 // ---- list.c ---------------------------------------------------------------------------------------------------
 
+// A dispatch of no groups.
+void list_run_nothing(struct gpu *gpu, const struct gpu_kernel *kernel);
 // Prints which kernels the first submission has that is not known to be done, or else the last one.
 void list_print_kernels(const struct gpu *gpu);
 

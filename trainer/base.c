@@ -150,11 +150,38 @@ void file_pages_release(const void *data, size_t bytes)
     madvise((void *)first, (uintptr_t)data + bytes - first, MADV_DONTNEED);
 }
 
+#define COMPILER_BYTES (16u << 20) // of code: what runs all the time, a driver or a C library, has less
+
+int code_pages_release(size_t least)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[4352], path[2];
+    unsigned long first = 0, end = 0, kilobytes;
+    int released = 0;
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long a, b;
+        char rights[5];
+        int words = sscanf(line, "%lx-%lx %4s %*s %*s %*s %1s", &a, &b, rights, path);
+        if (words >= 3) {
+            bool code = words == 4 && path[0] == '/' && strcmp(rights, "r-xp") == 0;
+            first = a;
+            end = code && b - a >= least ? b : a;
+        } else if (end > first && sscanf(line, "Anonymous: %lu kB", &kilobytes) == 1) {
+            // Pages of its own would be lost: what a loader or a debugger wrote.
+            if (kilobytes == 0 && madvise((void *)first, end - first, MADV_DONTNEED) == 0) released++;
+            end = first;
+        }
+    }
+    if (file) fclose(file);
+    return released;
+}
+
 void mem_trim(void)
 {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
+    code_pages_release(COMPILER_BYTES);
 }
 
 bool file_exists(const char *path)

@@ -57,7 +57,11 @@ void file_unmap(struct file_map *f);
 // Of a mapped file, never other memory: these bytes are not needed for now; their pages, whole ones, may leave the memory and are
 // read again on the next use.
 void file_pages_release(const void *data, size_t bytes);
-// Gives memory that was freed back to the system, where the C library keeps it (glibc): drivers' compilers leave much behind.
+// The same for the code of programs and libraries, as far as one mapping has `least` bytes of it or more: it is the files' own
+// and comes back as it runs. Returns how many mappings were given back; 0 where the system does not tell them (/proc).
+int code_pages_release(size_t least);
+// Gives memory that was freed back to the system, where the C library keeps it (glibc), and the code of large libraries: drivers'
+// compilers leave much behind, and are large themselves.
 void mem_trim(void);
 
 bool file_exists(const char *path);      // a regular file, or a link to one

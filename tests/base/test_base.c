@@ -88,6 +88,29 @@ static void hashes(void)
     CHECK(fnv1a(FNV_START, "foobar", 6) == UINT64_C(0x85944171f73967e8));
 }
 
+// Kilobytes of files that are in this process's memory.
+static unsigned long file_kilobytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long kilobytes = 0;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "RssFile: %lu kB", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    return kilobytes;
+}
+
+// Code that is given back still runs, and does not stay.
+static void code(void)
+{
+    CHECK(code_pages_release(SIZE_MAX) == 0);
+    unsigned long before = file_kilobytes();
+    int released = code_pages_release(0);
+    unsigned long after = file_kilobytes();
+    CHECK_SAY(before == 0 || (released > 0 && after < before), "%d mappings, %lu kB, then %lu", released, before, after);
+    hashes();
+}
+
 int main(void)
 {
     names();
@@ -95,5 +118,6 @@ int main(void)
     files();
     two_writers();
     hashes();
+    code();
     return test_end();
 }

@@ -77,8 +77,8 @@ static VkResult VKAPI_CALL lose_device(VkQueue queue, uint32_t count, const VkSu
 static void loses_device(void)
 {
     open_all(false);
-    const uint64_t before = gpu->submitted;
     struct gpu_kernel *fill = gpu_kernel_make(gpu, "fill", (uint32_t[]){64, 0, 0}, 3, 0);
+    const uint64_t before = gpu->submitted; // after what making a kernel submits
     struct gpu_list *lists[2];
     for (int i = 0; i < 2; i++) {
         lists[i] = gpu_list_begin(gpu, false);

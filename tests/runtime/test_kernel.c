@@ -51,6 +51,18 @@ static void test_constants(void)
 }
 
 // The same kernel made again is the one there is, as long as one of its users has not freed it.
+// A software driver compiles a kernel when it is made, not at the first dispatch, when memory is full; an equal kernel is not
+// made again.
+static void test_compiled(void)
+{
+    bool software = gpu_info(gpu)->type == GPU_SOFTWARE;
+    uint64_t before = gpu->submitted;
+    struct gpu_kernel *one = make_add(gpu, 7), *two = make_add(gpu, 7);
+    CHECK(one == two && gpu->submitted == before + software);
+    gpu_kernel_free(gpu, one);
+    gpu_kernel_free(gpu, two);
+}
+
 static void test_shared(void)
 {
     struct gpu_kernel *first = make_add(gpu, 2), *other = make_add(gpu, 3), *again = make_add(gpu, 2);
@@ -233,6 +245,7 @@ int main(void)
     gpu = open_or_stop(&(struct gpu_options){.validate = true});
     test_constants();
     test_shaders();
+    test_compiled();
     test_statistics();
     test_shared();
     CHECK(gpu_validation_messages(gpu) <= 0);

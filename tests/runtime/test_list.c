@@ -82,6 +82,41 @@ static void test_cuts(void)
     gpu_list_free(gpu, list);
 }
 
+// Lists that show the same ranges share their sets, and a freed list's serve others.
+static void test_sets(void)
+{
+    struct gpu_list *lists[2];
+    uint32_t made[2];
+    fill_now(x, 1);
+    *(uint32_t *)gpu_map(factor) = 0;
+    for (int i = 0; i < 2; i++) {
+        lists[i] = gpu_list_begin(gpu, false);
+        add(lists[i], add1, y, x, b, 2);
+        gpu_list_barrier(lists[i]);
+        add(lists[i], add1, x, y, b, 3);
+        gpu_list_end(lists[i]);
+        made[i] = gpu_set_count(gpu);
+    }
+    CHECK_SAY(made[1] == made[0], "%u sets, then %u", made[0], made[1]);
+    for (int i = 0; i < 2; i++) gpu_submit(gpu, lists[i]);
+    gpu_wait(gpu, gpu->submitted);
+    check_words(x, 1 + 2 * 5, "shared sets");
+    for (int i = 0; i < 2; i++) gpu_list_free(gpu, lists[i]);
+    // Other memory, which may lie where freed memory did.
+    for (uint32_t i = 0; i < 4; i++) {
+        struct gpu_memory *other = gpu_alloc(gpu, 4 * COUNT, GPU_DEVICE);
+        struct gpu_range o = {other, 0, 4 * COUNT};
+        struct gpu_list *list = gpu_list_begin(gpu, false);
+        add(list, add1, o, x, b, i);
+        gpu_list_end(list);
+        gpu_wait(gpu, gpu_submit(gpu, list));
+        check_words(o, 11 + i, "a set filled anew");
+        gpu_list_free(gpu, list);
+        gpu_free(gpu, other);
+    }
+    CHECK_SAY(gpu_set_count(gpu) == made[1], "%u sets, then %u", made[1], gpu_set_count(gpu));
+}
+
 static void test_check(void)
 {
     fill_now(x, 3);
@@ -200,6 +235,7 @@ int main(void)
         b = (struct gpu_range){factor, 0, 4};
         test_replay();
         test_cuts();
+        test_sets();
         test_check();
         test_alternating();
         test_fill_and_copy();

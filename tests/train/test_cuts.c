@@ -122,6 +122,7 @@ static void compare(struct gpu *gpu, enum form form)
     struct session *s[2] = {0};
     bool planned[2] = {0};
     struct limits limits = limits_of(gpu_info(gpu));
+    limits.cut_seconds = CUT_SECONDS;
     if (!device_has(form, gpu_info(gpu), &limits)) {
         printf("%s: not on this device\n", forms[form]);
         return;

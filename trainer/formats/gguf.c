@@ -435,6 +435,11 @@ void gguf_close(struct gguf *g)
     free(g);
 }
 
+void gguf_pages_release(const struct gguf *g)
+{
+    file_pages_release(g->map.data, g->map.bytes);
+}
+
 size_t gguf_count(const struct gguf *g)
 {
     return g->count;

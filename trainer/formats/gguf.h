@@ -15,6 +15,7 @@ struct gguf;
 
 struct gguf *gguf_open(const char *path, struct error *e); // NULL with the reason
 void gguf_close(struct gguf *g);                           // NULL is fine
+void gguf_pages_release(const struct gguf *g); // of the file, from RAM; what is read again is fetched again
 
 size_t gguf_count(const struct gguf *g);
 // Tensor i in the order of the file. The view belongs to g; its shape is outermost first (ne reversed).

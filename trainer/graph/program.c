@@ -21,7 +21,9 @@ struct limits limits_of(const struct gpu_info *info)
         .max_groups = info->max_groups < 65535 ? info->max_groups : 65535, .group = group < 4 ? 4 : group,
         .software = software, .flop_per_second = software ? 4e10 : info->type == GPU_DISCRETE ? 2e12 : 3e11,
         .bytes_per_second = software ? 5e9 : info->type == GPU_DISCRETE ? 1e11 : 2e10,
-        .cut_seconds = info->type == GPU_INTEGRATED && !info->full_speed ? CUT_SECONDS_INTEGRATED : CUT_SECONDS,
+        .cut_seconds = software                                            ? CUT_SECONDS_SOFTWARE
+                       : info->type == GPU_INTEGRATED && !info->full_speed ? CUT_SECONDS_INTEGRATED
+                                                                           : CUT_SECONDS,
         .dispatch_seconds = software ? 0 : DISPATCH_SECONDS, .info = info};
 }
 

@@ -22,7 +22,7 @@ struct limits {
     bool software;
     // A careful guess of the device's speed, to cut lists and dispatches by time (watchdogs); never changes a sum.
     double flop_per_second, bytes_per_second;
-    double cut_seconds;      // of one submission at most, CUT_SECONDS; less on a device whose users look at what it draws meanwhile
+    double cut_seconds;      // of one submission at most, CUT_SECONDS; less on a device whose users look at what it draws meanwhile, more on a software one
     double dispatch_seconds; // of one dispatch at most: DISPATCH_SECONDS; 0: nothing watches (products keep to it all the same)
     const struct gpu_info *info; // for the variant tables; owned by the caller
     enum products products;
@@ -31,6 +31,7 @@ struct limits {
     struct choices *met; // if not NULL: gets every product that is planned, with the variant it was planned with
 };
 #define CUT_SECONDS 0.1
+#define CUT_SECONDS_SOFTWARE 1 // nothing watches, and Mesa's command buffers take some 100 KB each
 #define CUT_SECONDS_INTEGRATED 0.016 // a frame: such a device mostly drives a display, which waits for a submission's end
 #define DISPATCH_SECONDS 0.05
 static inline uint64_t divide_up(uint64_t x, uint64_t y)

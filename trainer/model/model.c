@@ -289,6 +289,7 @@ int model_load(const struct model *m, struct engine *engine, uint64_t seed, stru
             file_pages_release(t->data, t->bytes);
         }
     }
+    if (m->gguf) gguf_pages_release(m->gguf); // its vocabulary, too
     return 0;
 }
 
