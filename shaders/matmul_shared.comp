@@ -22,7 +22,7 @@
 #include "lang.glsl"
 #include "matmul.glsl"
 
-layout(constant_id = 7) const uint BM = 64;
+layout(constant_id = 7) const uint BM = 64; // these are powers of two: what a lane copies and reads lies at constant distances
 layout(constant_id = 8) const uint BN = 64;
 layout(constant_id = 9) const uint BK = 16;
 layout(constant_id = 10) const uint TM = 8; // multiples of 4; (BM / TM) (BN / TN) = GROUP
@@ -30,6 +30,7 @@ layout(constant_id = 11) const uint TN = 8;
 layout(constant_id = 12) const uint CUT = 3; // bit 0: k may be no multiple of BK (a live k never need be); 1: n of 4
 layout(constant_id = 13) const uint SPLIT = 1;
 layout(constant_id = 14) const uint DEPTH = 0; // terms side by side in the code, a divisor of BK; 0: as the compiler likes
+layout(constant_id = 15) const bool BRANCH = false; // is what the next step needs loaded behind a branch, or the last step's again?
 #define CUT_K ((CUT & 1u) != 0u || LIVE_K != LIVE_NONE)
 #define CUT_N ((CUT & 2u) != 0u)
 #define TURN_A (LAYOUT != LAYOUT_TN) // rows of A in memory run along k: blocks are turned
@@ -49,15 +50,29 @@ uint k_end;                // of this part, and not beyond the live k
 uvec4 held[HELD][4];       // bits of blocks on their way: f32, or bf16 in x and y
 uint from[HELD][4];        // where their rows begin: vec4 index at k = 0
 vec4 sums[TM][TN / 4];
+uvec2 own_a, own_b;        // places of blocks
+uint home_a, home_b;       // where these lie in workgroup memory
+uint read_a, read_b;       // where the lane's part of the tiles begins there
 
 #define IS_A(i) (((i) + 1) * GROUP <= UNITS_A || ((i) * GROUP < UNITS_A && LANE + (i) * GROUP < UNITS_A))
 #define IS_B(i) ((UNITS_A + UNITS_B) % GROUP == 0 || LANE + (i) * GROUP < UNITS_A + UNITS_B)
 
-// Block u of an operand whose tile is `width` rows or columns of C wide: its vec4 step of k, its vec4 along C.
-uvec2 block(uint u, uint width, bool turn)
+// Where in an operand's tile, `width` rows or columns of C wide, a lane's blocks lie: vec4 step of k, vec4 along C. Blocks follow
+// each other along memory rows; first that of the lane's own number, then how far from it that of `u` blocks later is.
+#define RUN(width, turn) (turn ? BK / 4 : width / 4)
+uvec2 own(uint width, bool turn)
 {
-    return turn ? uvec2(u % (BK / 4), u / (BK / 4)) : uvec2(u / (width / 4), u % (width / 4));
+    uvec2 at = uvec2(LANE % RUN(width, turn), LANE / RUN(width, turn));
+    return turn ? at : at.yx;
 }
+
+uvec2 beyond(int u, uint width, bool turn)
+{
+    uvec2 at = uvec2(0, u / int(RUN(width, turn)));
+    return turn ? at : at.yx;
+}
+#define BEYOND_A(i) beyond(int(i * GROUP), BM, TURN_A)
+#define BEYOND_B(i) beyond(int(i * GROUP) - int(UNITS_A), BN, TURN_B)
 
 void place(uint i, uvec2 at, uint offset, uint ld, uint first, uint count, bool turn)
 {
@@ -83,18 +98,17 @@ uint advance(uint k0, uint k4, uint r, uint ld, bool turn, bool tail)
 void fetch(uint k0, bool tail)
 {
     [[unroll]] for (uint i = 0; i < HELD; i++) {
-        uint u = LANE + i * GROUP;
         if (IS_A(i)) {
-            uvec2 at = block(u, BM, TURN_A);
+            uvec2 at = own_a + BEYOND_A(i);
             FETCH(a, 1, args.lda, TURN_A)
         } else if (IS_B(i)) {
-            uvec2 at = block(u - UNITS_A, BN, TURN_B);
+            uvec2 at = own_b + BEYOND_B(i);
             FETCH(b, 2, args.ldb, TURN_B)
         }
     }
 }
 
-#define PUT(tile, row_size, b, turn)                                                                                   \
+#define PUT(tile, home, row_size, b, turn)                                                                             \
     {                                                                                                                  \
         mat4 x;                                                                                                        \
         [[unroll]] for (uint r = 0; r < 4; r++) {                                                                      \
@@ -103,19 +117,18 @@ void fetch(uint k0, bool tail)
             if (tail && !turn && k0 + 4 * at.x + r >= k_end) x[r] = vec4(0);                                           \
         }                                                                                                              \
         if (turn) x = transpose(x);                                                                                    \
-        [[unroll]] for (uint r = 0; r < 4; r++) tile[(4 * at.x + r) * row_size + at.y] = x[r];                         \
+        [[unroll]] for (uint r = 0; r < 4; r++) tile[home + (4 * far.x + r) * row_size + far.y] = x[r];                \
     }
 
 void put(uint k0, bool tail)
 {
     [[unroll]] for (uint i = 0; i < HELD; i++) {
-        uint u = LANE + i * GROUP;
         if (IS_A(i)) {
-            uvec2 at = block(u, BM, TURN_A);
-            PUT(tile_a, ROW_A, 1, TURN_A)
+            uvec2 far = BEYOND_A(i), at = own_a + far;
+            PUT(tile_a, home_a, ROW_A, 1, TURN_A)
         } else if (IS_B(i)) {
-            uvec2 at = block(u - UNITS_A, BN, TURN_B);
-            PUT(tile_b, ROW_B, 2, TURN_B)
+            uvec2 far = BEYOND_B(i), at = own_b + far;
+            PUT(tile_b, home_b, ROW_B, 2, TURN_B)
         }
     }
 }
@@ -141,10 +154,12 @@ void multiply_term(inout uint at_a, inout uint at_b)
 
 void multiply()
 {
-    uint at_a = TILE_Y, at_b = TILE_X;
+    uint at_a = read_a, at_b = read_b;
     if (DEPTH == 0)
         for (uint k = 0; k < BK; k++) multiply_term(at_a, at_b);
-    else // a loop even of one round: what stands before and behind it stays there, and does not wait in registers
+    else if (DEPTH == BK)
+        [[unroll]] for (uint d = 0; d < DEPTH; d++) multiply_term(at_a, at_b);
+    else
         [[dont_unroll]] for (uint k = 0; k < BK; k += DEPTH)
             [[unroll]] for (uint d = 0; d < DEPTH; d++) multiply_term(at_a, at_b);
 }
@@ -168,10 +183,15 @@ void main()
     k_end = SPLIT > 1 ? min(K, k_first + (steps + SPLIT - 1) / SPLIT * BK) : K;
     if (row >= rows || part >= SPLIT || (SPLIT > 1 && k_first >= K)) return;
 
+    own_a = own(BM, TURN_A);
+    own_b = own(BN, TURN_B);
+    home_a = 4 * own_a.x * ROW_A + own_a.y;
+    home_b = 4 * own_b.x * ROW_B + own_b.y;
+    read_a = TILE_Y;
+    read_b = TILE_X;
     [[unroll]] for (uint i = 0; i < HELD; i++) {
-        uint u = LANE + i * GROUP;
-        if (IS_A(i)) place(i, block(u, BM, TURN_A), args.offset_a, args.lda, row, rows, TURN_A);
-        else place(i, block(u - UNITS_A, BN, TURN_B), args.offset_b, args.ldb, column, args.n, TURN_B);
+        if (IS_A(i)) place(i, own_a + BEYOND_A(i), args.offset_a, args.lda, row, rows, TURN_A);
+        else place(i, own_b + BEYOND_B(i), args.offset_b, args.ldb, column, args.n, TURN_B);
     }
     for (uint i = 0; i < TM; i++)
         for (uint j = 0; j < TN / 4; j++) sums[i][j] = vec4(0);
@@ -181,7 +201,8 @@ void main()
         barrier(); // all lanes have read the step before
         put(k, false);
         barrier();
-        if (whole(k + BK)) fetch(k + BK, false);
+        bool more = whole(k + BK);
+        if (more || !BRANCH) fetch(more ? k + BK : k, false);
         multiply();
     }
     [[dont_unroll]] for (; CUT_K && k < k_end; k += BK) { // at most once
@@ -192,11 +213,10 @@ void main()
         multiply();
     }
 
-    uint x = TILE_X, y = TILE_Y;
     [[unroll]] for (uint i = 0; i < TM; i++) {
-        uint m = row + 4 * (i / 4 * DOWN + y) + i % 4;
+        uint m = row + 4 * (i / 4 * DOWN + read_a) + i % 4;
         [[unroll]] for (uint j = 0; j < TN / 4; j++) {
-            uint n4 = column / 4 + j * (BN / TN) + x;
+            uint n4 = column / 4 + j * (BN / TN) + read_b;
             if (m < rows && n4 < wide) {
                 if (SPLIT > 1) STORE4(c, 3, (args.offset_c + (part * args.m + m) * args.ldc) / 4 + n4, sums[i][j]);
                 else finish(m, n4, sums[i][j], CUT_N);

@@ -86,6 +86,24 @@ static void test_tiles(bool all)
         }
 }
 
+// Long steps, for chips with narrow subgroups of one width (in two halves) and of several (in one, loads behind a branch).
+static void test_long(void)
+{
+    struct gpu_info wide = info;
+    uint64_t seed = 3;
+    info.subgroup_min = info.subgroup_max = 32;
+    CHECK(run_setting("shared 64x64x32 8x4", LAYOUT_NN, 1, (const uint32_t[]){69, 61, 75}, &seed));
+    info.subgroup_min = 8, info.api_version = 1u << 22 | 4u << 12;
+    CHECK(run_setting("shared 64x64x32 8x4", LAYOUT_NT, 0, (const uint32_t[]){65, 61, 101}, &seed));
+    struct matmul_variant v;
+    const struct product tail = {.layout = LAYOUT_NN, .m = 64, .n = 64, .k = 101};
+    CHECK(!take(&tail, "shared 64x64x32 8x4", &v)); // spills there
+    info.api_version = 1u << 22 | 3u << 12;
+    const struct product f32 = {.layout = LAYOUT_NT, .m = 64, .n = 64, .k = 128};
+    CHECK(!take(&f32, "shared 64x64x32 8x4", &v)); // older compilers
+    info = wide;
+}
+
 static void test_split(bool all)
 {
     // Parts of different lengths, a last step with a tail, whole parts.
@@ -213,6 +231,7 @@ int main(void)
     // Everything on one driver only: lavapipe with vectors of 256 bits.
     bool all = gpu_info(run_gpu())->subgroup_size == 8;
     test_tiles(all);
+    if (all) test_long();
     test_split(all);
     test_skinny(all);
     if (all) run_mutations(mutations, sizeof mutations / sizeof *mutations);

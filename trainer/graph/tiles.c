@@ -71,6 +71,7 @@ static const struct tile {
     uint32_t m, n, k, lane_m, lane_n;
     double share;
 } tiles[] = {
+    {128, 128, 32, 8, 8, 0.87},
     {128, 128, 16, 8, 8, 0.85},
     {64, 128, 16, 8, 8, 0.85},
     {128, 64, 16, 8, 4, 0.75},
@@ -81,18 +82,26 @@ static const struct tile {
     {32, 32, 16, 4, 4, 0.5},
 };
 
+#define VULKAN_1_4 (1u << 22 | 4u << 12) // as devices say it
+
 static void add_shared(struct variant_list *c, const struct tile *t, uint32_t split)
 {
     const struct matmul_shape *s = c->shape;
     struct matmul_variant v = {.kernel = "matmul_shared", .group = t->m / t->lane_m * (t->n / t->lane_n), .split = split,
         .step = t->k, .why = "tiles in shared memory"};
     if (t->lane_m * t->lane_n > lane_sums(c->limits)) return;
-    // A long step's blocks wait in registers: room enough for bf16, and for chips with subgroups below 64.
-    bool narrow = c->limits->info && c->limits->info->subgroup_max < 64;
-    if (t->k > 16 && !(narrow && s->a_bf16 && s->b_bf16)) return;
+    bool halves = s->a_bf16 && s->b_bf16, whole = s->k % t->k == 0 && s->live_k == LIVE_NONE;
+    bool narrow = c->limits->info && c->limits->info->subgroup_max < 64, one_width = narrow && c->limits->info->subgroup_min == 32;
+    // A long step's blocks wait in registers: room enough for chips with subgroups below 64. Where these pack lanes, f32 fits
+    // with compilers of drivers of today only (the others name an older Vulkan), and not with both operands' own ways into the tail.
+    if (t->k > 16 && !narrow) return;
+    if (t->k > 16 && !one_width && !halves) {
+        if (c->limits->info->api_version < VULKAN_1_4) return;
+        if (s->layout == LAYOUT_NN && !s->a_bf16 && !s->b_bf16 && !whole) return;
+    }
     // The vec4s that a lane brings at a time wait there too; the places of both operands' rows, in TN, beside them.
     uint32_t waiting = (t->m + t->n) * t->k / 4 / v.group;
-    if (lane_sums(c->limits) < 64 && s->layout == LAYOUT_TN && waiting > 4 && !(s->a_bf16 && s->b_bf16)) return;
+    if (lane_sums(c->limits) < 64 && s->layout == LAYOUT_TN && waiting > 4 && !halves) return;
     if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
     uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);
     struct speed speed = speed_of(c->limits);
@@ -110,10 +119,12 @@ static void add_shared(struct variant_list *c, const struct tile *t, uint32_t sp
     constant(&v, t->lane_n);
     constant(&v, (s->k % t->k != 0) | (s->n % 4 != 0) << 1);
     constant(&v, split);
-    // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms; and where registers
-    // are fewest, what they move from one step's terms to the next is one too many.
+    // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms, and there have
+    // registers for many vec4s only if a branch keeps their loads together. Where registers are fewest, what they move from one
+    // step's terms to the next is one too many.
     bool few = narrow && lane_sums(c->limits) < 32 && !c->limits->software;
-    constant(&v, t->k > 16 || few || (narrow && c->limits->info->subgroup_min == 32) ? 16 : 0);
+    constant(&v, one_width || few ? 16 : t->k > 16 ? t->k : 0);
+    constant(&v, narrow && !one_width && waiting > 4);
     snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
     if (split > 1) snprintf(v.name + strlen(v.name), sizeof v.name - strlen(v.name), " split %u", split);
     double each = (double)divide_up(groups * split, (uint64_t)speed.units), lanes = each * v.group / UNIT_LANES;

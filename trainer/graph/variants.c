@@ -127,6 +127,7 @@ int matmul_candidates(
     uint32_t rows = tile_rows(shape->m, deal ? 64 : 8);
     add_register(&c, rows, deal, deal ? "software: dealt register tiles" : "register tiles");
     for (rows = tile_rows(shape->m, 64); rows >= 4; rows /= 2) {
+        if (!limits->software && 4 * rows > lane_sums(limits)) continue; // a GPU's registers hold no more
         if (deal) add_register(&c, rows, true, "dealt register tiles");
         add_register(&c, rows, false, "register tiles");
     }

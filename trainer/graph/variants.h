@@ -18,7 +18,7 @@ struct matmul_shape {
 // A matrix product's kernel: constants 7 .. 7 + constant_count - 1 (args.h lists 0 to 6), workgroup size, grid.
 #define MATMUL_NAME 80
 #define MATMUL_CONSTANTS 16
-#define MATMUL_CANDIDATES 80 // never more
+#define MATMUL_CANDIDATES 85 // never more
 struct matmul_variant {
     char name[MATMUL_NAME]; // the same for the same kernel and constants (but those that the shape decides): for logs, caches
     const char *why;        // it was chosen, in a few words
