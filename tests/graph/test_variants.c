@@ -182,7 +182,7 @@ static void test_tiles_scarce(void)
         struct limits limits = limits_of(&info);
         struct matmul_variant v = matmul_choose(&limits, &shapes[3]);
         CHECK_STRING(v.kernel, "matmul_shared");
-        CHECK(v.constants[v.constant_count - 1] == (subgroup == 16 ? 16 : 0));
+        CHECK(v.constants[v.constant_count - 2] == (subgroup == 16 ? 16 : 0));
     }
 }
 
