@@ -102,6 +102,9 @@ static void add_shared(struct variant_list *c, const struct tile *t, uint32_t sp
     // The vec4s that a lane brings at a time wait there too; the places of both operands' rows, in TN, beside them.
     uint32_t waiting = (t->m + t->n) * t->k / 4 / v.group;
     if (lane_sums(c->limits) < 64 && s->layout == LAYOUT_TN && waiting > 4 && !halves) return;
+    // Where registers are fewest, those places leave room for small tiles only.
+    bool few = narrow && lane_sums(c->limits) < 32 && !c->limits->software;
+    if (few && s->layout == LAYOUT_TN && !halves && t->m > 32) return;
     if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
     uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);
     struct speed speed = speed_of(c->limits);
@@ -120,9 +123,7 @@ static void add_shared(struct variant_list *c, const struct tile *t, uint32_t sp
     constant(&v, (s->k % t->k != 0) | (s->n % 4 != 0) << 1);
     constant(&v, split);
     // Where subgroups have 32 lanes, and no other number, compilers stop unrolling early; others at 32 terms, and there have
-    // registers for many vec4s only if a branch keeps their loads together. Where registers are fewest, what they move from one
-    // step's terms to the next is one too many.
-    bool few = narrow && lane_sums(c->limits) < 32 && !c->limits->software;
+    // registers for many vec4s only if a branch keeps their loads together. Where registers are fewest, all 16 are straight code.
     constant(&v, one_width || few ? 16 : t->k > 16 ? t->k : 0);
     constant(&v, narrow && !one_width && waiting > 4);
     snprintf(v.name, sizeof v.name, "shared %ux%ux%u %ux%u", t->m, t->n, t->k, t->lane_m, t->lane_n);
