@@ -232,7 +232,7 @@ static struct gpu_kernel *kernel_make(struct gpu *gpu, const char *name, const u
     vkDestroyShaderModule(gpu->device, module, NULL);
     if (*result >= 0) {
         // Software drivers compile at the first dispatch, which takes room for a while: now, before a run's memory is filled.
-        if (gpu->info.type == GPU_SOFTWARE && !kernel->statistics && !kernel->code) list_run_nothing(gpu, kernel);
+        if (gpu->info.type == GPU_SOFTWARE && !gpu->want_statistics) list_run_nothing(gpu, kernel);
         return kernel;
     }
     gpu->kernels = kernel->next;

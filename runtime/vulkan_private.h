@@ -24,7 +24,7 @@
 #define BINDING_ALIGNMENT 256
 #define MAX_PUSH 128
 // Submissions that a queue holds at once: some drivers' watchdogs count what waits, too (i915: 20 s), and what is not done
-// when the device is lost should be little. Enough that the device never waits for the host, for a submission takes up to 0.1 s.
+// when the device is lost should be little. Enough that the device never waits for the host, for a submission takes up to 0.1 s (software: 1 s).
 #define QUEUED_CUTS 3
 
 struct gpu_set;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// attention.glsl: what the attention kernels share (args.h). Softmax attention without the T x T matrix (Dao 2023): SPLIT
+// attention.glsl: what the attention kernels share (args.h). Softmax attention without the T x T matrix (Dao 2023; the
+// form for CPUs keeps one of a few heads at a time where it is small): SPLIT
 // lanes hold one row of one side in registers (a query; in attention_dkv a key), each every SPLITth vec4 of it. The rows
 // of the other side stream by in blocks of BLOCK and serve all lanes. Sums run over the streamed rows in order. What a
 // row may not see is selected away, never multiplied away: one document's numbers never meet another's.

@@ -27,7 +27,8 @@ layout(binding = 7, std430) buffer Scores {
 };
 // Of streamed query j: BLOCK is SCORES_ROWS, t a multiple of it.
 #define KEEP(head, j, value)                                                                                           \
-    Out(addresses[6])[(head) * SCORES_PANEL(args.rows) + (t / SCORES_ROWS * SCORES_KEYS(args.rows) + row + gl_SubgroupInvocationID) * SCORES_ROWS + j] \
+    Out(addresses[6])[(head) * SCORES_PANEL(args.rows) +                                                               \
+                      (t / SCORES_ROWS * SCORES_KEYS(args.rows) + row + gl_SubgroupInvocationID) * SCORES_ROWS + j]    \
         .word = floatBitsToUint(value)
 #define FIRST_KV args.first_kv
 #define OWN_KV args.own_kv

@@ -80,7 +80,8 @@ void main()
         part_row = min(row + part, rows - 1);
         [[unroll]] for (uint r = 0; r < PART; r++) {
             uint t = min(part_row + r, rows - 1);
-            u_at[r] = Word(addresses[2]) + head * SCORES_PANEL(args.rows) + (t / SCORES_ROWS * SCORES_KEYS(args.rows) * SCORES_ROWS + t % SCORES_ROWS);
+            uint panel = head * SCORES_PANEL(args.rows) + t / SCORES_ROWS * SCORES_KEYS(args.rows) * SCORES_ROWS;
+            u_at[r] = Word(addresses[2]) + (panel + t % SCORES_ROWS);
             first[r] = first_key(starts[t], t, args.window);
         }
         [[unroll]] for (uint i = 0; i < PART * WIDE; i++) sums[i] = 0;

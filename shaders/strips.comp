@@ -41,6 +41,7 @@ void main()
         Word x = Word(addresses[0]) + in_words(bf16, row * args.ldx + args.offset + column0);
         Out to = Out(addresses[1]) + (row * args.width + column0);
         [[unroll]] for (uint c = 0; c < piece; c += at_once) {
+            if (column0 + c >= args.columns) continue; // what lies there may be beyond the memory
             uint words = wide(x + in_words(bf16, c)), column = column0 + c + (bf16 ? 2 : 1) * lane;
             if (column >= args.columns) continue;
             if (!bf16) {

@@ -94,6 +94,8 @@ static const struct shape shapes[] = {
     {{3, 1, 40, 0, 2, 0.25, {9, 25}, 0, 2, .scale = 0.2f}, 0, 2, 8}, // ten vec4s a row, dealt to four and to eight lanes
     {{2, 2, 56, 9, 3, 0, {1, 30}, -1, 1, .scale = 0.1f}, 0, 1, 4},
     {{4, 2, 32, 0, 7, 0.2, {3, 70, 1, 40}, 2, 2, .scale = 0.15f}, 1, 4, 4},
+    {{6, 2, 64, 5, 7, 0, {1, 17, 2, 30, 16, 5}, 3, 5, .scale = 0.125f}, 1, 4, 4},
+    {{6, 2, 64, 0, 0, 0, {16}, -1, 0, .scale = 0.125f}, 1, 4, 4},
 };
 
 static void test_shapes(void)

@@ -144,6 +144,10 @@ static void test_kept_scores(int rows, int key_heads)
     program_make(&p, &g, &limits, true, false);
     struct live_counts full = {.tokens = (uint64_t)T, .targets = (uint64_t)T, .pairs = (double)T * T};
     CHECK_NEAR(sum_of(&p, "attention_", &full).flop, (key_heads ? 7 : 9) * full.pairs * H * D);
+    struct live_counts half = {.tokens = (uint64_t)T / 2, .targets = (uint64_t)T / 2, .pairs = (double)T * T / 8}; // two documents
+    double more = sum_of(&p, "attention_d", &full).bytes - 2 * sum_of(&p, "attention_d", &half).bytes;
+    // Kept scores, written and read, are halves of squares; everything else goes by rows.
+    CHECK_NEAR(more, key_heads ? 2 * 4.0 * H * (full.pairs - 2 * half.pairs) / 2 : 0);
     uint32_t keys = 0, queries = 0;
     for (int i = 0; i < p.call_count; i++) {
         struct attention_args a;

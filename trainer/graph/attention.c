@@ -10,6 +10,9 @@
 #include <math.h>
 #include <string.h>
 
+// The wide kernels' addresses come behind them (wide.glsl).
+_Static_assert(sizeof(struct attention_args) <= 64, "attention_args");
+
 static struct attention_args attention_arguments(
     const struct program *p, const struct node *n, tensor_id qkv, tensor_id out, tensor_id lse)
 {
@@ -50,7 +53,8 @@ static uint32_t attention_call(struct program *p, const struct node *n, const st
     uint32_t rows = attention_variant(&p->limits, c, a->kind, own, heads, kv_heads, n->head_dim);
     // One document of T rows: half of the T x T square.
     c->flop = a->products * (double)T * (double)T * heads * n->head_dim * attention_share(c, T);
-    c->bytes = (double)own * n->head_dim * (2.0 * heads + 2.0 * kv_heads) * (p->graph->storage == STORAGE_BF16 ? 2 : 4);
+    double each = a->kind == ATTENTION_DQ_SCORES ? heads + kv_heads : 2.0 * heads + 2.0 * kv_heads; // rows of a head
+    c->bytes = (double)own * n->head_dim * each * (p->graph->storage == STORAGE_BF16 ? 2 : 4) + scores_bytes(c, c->flop);
     double speed = choices_speed(p->limits.choices); // attention is no faster than products
     if (speed > 0) c->seconds = c->flop / (speed < p->limits.flop_per_second ? speed : p->limits.flop_per_second);
     return rows;
@@ -98,6 +102,7 @@ void attention_forward(struct program *p, const struct node *n, const tensor_id 
 // Key heads at a time whose gradients of scores dK and dV may keep for dQ, so that dQ is one product instead of three; 0: none.
 // Software drivers alone, where sums are what takes the time: as many as stay in a core's cache; of one no more than memory
 // should be asked for.
+// (T x T numbers of one layer's key head: long documents keep none.)
 #define SCORES_CACHED (UINT64_C(4) << 20)
 #define SCORES_MOST (UINT64_C(64) << 20)
 static uint32_t kept_heads(const struct program *p, const struct node *n)
@@ -117,7 +122,8 @@ static void backward_by_heads(struct program *p, const struct node *n, struct at
 {
     uint64_t T = p->graph->tokens;
     tensor_id dqkv = kv->writes[0];
-    tensor_id scores = program_scratch(p, STORAGE_F32, own * (n->heads / n->kv_heads) * SCORES_PANEL(T) / 8, 8, "gradients of scores");
+    uint64_t numbers = own * (n->heads / n->kv_heads) * SCORES_PANEL(T);
+    tensor_id scores = program_scratch(p, STORAGE_F32, numbers / 8, 8, "gradients of scores");
     tensor_id keys = wide_strips(p, program_need(p, n->in[0]), kv->args.offset_k, n->kv_heads * n->head_dim,
         2 * p->limits.info->subgroup_size, at(p, dqkv)->storage == STORAGE_BF16);
     kv->kind = ATTENTION_DKV_SCORES;
@@ -195,4 +201,3 @@ void attention_cached(struct program *p, const struct node *n, const tensor_id *
     attention_variant(&p->limits, c, ATTENTION_CACHE, p->graph->tokens, n->heads, n->kv_heads, D);
     c->bytes = 2.0 * (double)p->graph->tokens * (double)p->graph->cache_capacity * n->kv_heads * D * element_bytes(p, in[1]);
 }
-

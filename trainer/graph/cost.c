@@ -111,6 +111,14 @@ double attention_share(const struct call *c, uint64_t T)
     return (end - first) * (end + first) / (t * t);
 }
 
+double scores_bytes(const struct call *c, double flop)
+{
+    double products = strcmp(c->kernel, "attention_dkv_scores_wide") == 0  ? 4
+                      : strcmp(c->kernel, "attention_dq_scores_wide") == 0 ? 1
+                                                                           : 0;
+    return products > 0 ? 4 * flop / (2 * products * c->constants[2]) : 0; // two flop a number and pair of a head
+}
+
 // As if live rows were one document: which part of it has which is not known here.
 static struct cost attention_cost(const struct program *p, const struct call *c, const struct live_counts *live)
 {
@@ -120,7 +128,8 @@ static struct cost attention_cost(const struct program *p, const struct call *c,
     double rows = (double)live_of(live, LIVE_TOKENS, a.own_rows, a.first_row);
     uint64_t tokens = live_of(live, LIVE_TOKENS, p->graph->tokens, 0);
     double share = attention_share(c, tokens) / attention_share(c, p->graph->tokens);
-    return (struct cost){c->flop * live->pairs / (T * T) * share, c->bytes * rows / (double)a.own_rows};
+    double flop = c->flop * live->pairs / (T * T) * share, kept = scores_bytes(c, c->flop);
+    return (struct cost){flop, (c->bytes - kept) * rows / (double)a.own_rows + scores_bytes(c, flop)};
 }
 
 struct cost call_cost(const struct program *p, const struct call *c, const struct live_counts *live)

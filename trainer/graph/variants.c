@@ -160,7 +160,7 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 
 // ---- attention ---------------------------------------------------------------------------------------------------
 
-#define WIDE_BLOCK 8 // streamed rows, so sums side by side, of the attention kernels that read through addresses
+#define WIDE_BLOCK SCORES_ROWS // streamed rows, so sums side by side, of the attention kernels that read through addresses
 
 // Registers of a lane: 128 or more; fewer; 64 (told by the sums of a product that they hold). Where lanes deal rows to each other
 // the registers are a CPU's, and the compiler's to fill.
