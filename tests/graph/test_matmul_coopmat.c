@@ -82,7 +82,7 @@ static void test_fragments(enum products products)
     uint64_t seed = 7;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout += LAYOUT_TN - LAYOUT_NT) {
         struct product p = {.layout = layout, .m = 75, .n = 70, .k = 40, .add = ADD_ALWAYS, .scale = 1, .products = products};
-        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1, 1, 1});
+        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 8, 4, 2, 1, 1, 1});
         product_run(&p, &v, &seed);
     }
 }
