@@ -72,10 +72,11 @@ shared uvec4 tiles[AB > C ? AB : C];
 uint live_k;                           // terms of a sum, of a part those before its end
 uint a_from[A_COPIES], b_from[B_COPIES]; // where each copied group lies in its operand at k = 0, of a pair the first, in groups
 uvec4 a_next[A_COPIES * A_PAIR * A_WORDS], b_next[B_COPIES * B_PAIR * B_WORDS];
-// Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M, j below FRAGS_N.
+// Fragments have names, not indices: NVK keeps arrays of them in memory. sum_ij, i below FRAGS_M (8), j below FRAGS_N (4).
 #define SUMS coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>
 #define EACH_N(DO, i) DO(i, 0) DO(i, 1) DO(i, 2) DO(i, 3)
 SUMS sum00, sum01, sum02, sum03, sum10, sum11, sum12, sum13, sum20, sum21, sum22, sum23, sum30, sum31, sum32, sum33;
+SUMS sum40, sum41, sum42, sum43, sum50, sum51, sum52, sum53, sum60, sum61, sum62, sum63, sum70, sum71, sum72, sum73;
 
 #include "matmul_coopmat_copy.glsl"
 
@@ -93,8 +94,11 @@ void multiply(uint wave_m, uint wave_n)
 {
     [[unroll]] for (uint q = 0; q < STEPS; q++) {
         coopmat<HALF, gl_ScopeSubgroup, K, N, gl_MatrixUseB> b0, b1, b2, b3;
+        // Loads of the steps to come, moved up to here, would take registers that 32 fragments of sums have not left.
+        if (FRAGS_M > 4 && q > 0) subgroupMemoryBarrierShared();
         uint n = wave_n * FRAGS_N * N, k = q * K, b_at = B_ACROSS ? k * B_STRIDE + n / 8 : n * B_STRIDE + k / 8;
         EACH_N(LOAD_B, 0) MULTIPLY_ROW(0) MULTIPLY_ROW(1) MULTIPLY_ROW(2) MULTIPLY_ROW(3)
+        MULTIPLY_ROW(4) MULTIPLY_ROW(5) MULTIPLY_ROW(6) MULTIPLY_ROW(7)
     }
 }
 
@@ -140,6 +144,8 @@ void main()
         b_from[s] = from(B_BY_K, place_of(B_TURNED, s, B_ROWS, B_WIDE), column, args.n, args.offset_b, args.ldb);
     sum00 = sum01 = sum02 = sum03 = sum10 = sum11 = sum12 = sum13 = SUMS(0.0);
     sum20 = sum21 = sum22 = sum23 = sum30 = sum31 = sum32 = sum33 = SUMS(0.0);
+    sum40 = sum41 = sum42 = sum43 = sum50 = sum51 = sum52 = sum53 = SUMS(0.0);
+    sum60 = sum61 = sum62 = sum63 = sum70 = sum71 = sum72 = sum73 = SUMS(0.0);
     uint wave_m = gl_SubgroupID / WAVES_N, wave_n = gl_SubgroupID % WAVES_N;
     bool more = whole(k);
     if (more) fetch(k, false);
@@ -169,4 +175,5 @@ void main()
         subgroupBarrier(); /* and read */                                                                              \
     }
     EACH_N(DELIVER, 0) EACH_N(DELIVER, 1) EACH_N(DELIVER, 2) EACH_N(DELIVER, 3)
+    EACH_N(DELIVER, 4) EACH_N(DELIVER, 5) EACH_N(DELIVER, 6) EACH_N(DELIVER, 7)
 }

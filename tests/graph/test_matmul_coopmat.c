@@ -76,13 +76,14 @@ static void test_table(enum products products)
     CHECK(strstr(matmul_choose(&limits, &few).kernel, "coopmat") == NULL);
 }
 
-// As many fragments as a subgroup may have, which narrow subgroups are not offered.
+// As many fragments as a subgroup may have, along n and along m, which narrow subgroups are not offered.
 static void test_fragments(enum products products)
 {
     uint64_t seed = 7;
     for (uint32_t layout = LAYOUT_NT; layout <= LAYOUT_TN; layout += LAYOUT_TN - LAYOUT_NT) {
         struct product p = {.layout = layout, .m = 75, .n = 70, .k = 40, .add = ADD_ALWAYS, .scale = 1, .products = products};
-        struct matmul_variant v = forced(&p, &(struct tile){2, 1, 4, 4, 1, 1, 1, 1});
+        static const struct tile wide = {2, 1, 4, 4, 1, 1, 1, 1}, tall = {1, 1, 8, 1, 2, 1, 1, 1};
+        struct matmul_variant v = forced(&p, layout == LAYOUT_NT ? &tall : &wide);
         product_run(&p, &v, &seed);
     }
 }

@@ -162,6 +162,17 @@ static void test_matrix_units(void)
                 for (int j = 0; j < i; j++) CHECK(strcmp(v[i].name, v[j].name) != 0); // the table would drop one of them
             }
             CHECK((wide > 0) == (count > 0 && units[u].lanes == 32));
+            // From bf16 a lane of 64 may have 128 sums, of a subgroup of 8 x 4 fragments, if four subgroups have all: not beside
+            // rows of B that are turned for rows of A that are not, and never in parts.
+            for (int i = 0; i < count; i++) CHECK(v[i].constants[5] <= 4 || (shape.a_bf16 && shape.b_bf16));
+            shape.a_bf16 = shape.b_bf16 = true;
+            int tall = 0;
+            for (int i = coopmat_variants(&limits, &shape, v); i--;) {
+                if (v[i].constants[5] <= 4) continue;
+                CHECK(v[i].group == 256 && v[i].subgroup == 64 && v[i].split == 1);
+                tall++;
+            }
+            CHECK((tall > 0) == (wide > 0 && shape.layout != LAYOUT_NN));
         }
         test_parts(&limits);
         info.matrices[3].k = 16;

@@ -71,12 +71,14 @@ bool products_find(enum products *products, const char *name)
 // have 128 registers, and operands in f32, twice as many registers in flight, leave no room for some rows there (what is
 // chosen first spills no vector register on any device that we can compile for). Where a device that needs 32 lanes can have
 // 64, these go first: a fragment then takes half of a lane's registers, and copying half of its instructions; and a loop that
-// ends at its bottom saves some more there, where others would keep copies of the sums, or spill.
+// ends at its bottom saves some more there, where others would keep copies of the sums, or spill. From bf16 the first of these
+// gives four subgroups what eight have below: twice the products for one and a half times the matrix loads.
 static const struct row {
     uint32_t waves_m, waves_n, frags_m, frags_n, steps;
     uint32_t least_lanes, most_lanes; // of a subgroup
     bool bf16;                        // only for operands stored as bf16
 } rows[] = {
+    {2, 2, 8, 4, 2, 64, 128, true},
     {4, 2, 4, 4, 2, 64, 128, false},
     {2, 2, 4, 4, 2, 64, 128, false},
     {2, 2, 2, 4, 2, 64, 128, false},
@@ -216,8 +218,8 @@ int coopmat_variants(const struct limits *limits, const struct matmul_shape *s, 
             .constants = {x->m, x->n, x->k, r->waves_m, r->waves_n, r->frags_m, r->frags_n, r->steps,
                 (s->k % k != 0) | (s->n % 4 != 0) << 1, turn, twice},
             .split = 1};
-        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
-            (unsigned)k, twice ? " by 64" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
+        snprintf(v.name, sizeof v.name, "coopmat %s %ux%ux%u%s%s%s", products_name(s->products), (unsigned)m, (unsigned)n,
+            (unsigned)k, twice ? " by 64" : "", r->frags_m > 4 ? " tall" : "", turn || s->layout == LAYOUT_NT ? "" : " across");
         // Software devices have no units that stand idle.
         struct tile t = {m, n, k, divide_up(s->m, m) * divide_up(s->n, n)};
         add_parts(&list, &v, &t, 1, cost(limits, s, &t, 1));
