@@ -40,6 +40,7 @@ static VkDescriptorSet set_take(struct gpu *gpu, uint32_t bindings)
         s->left = POOL_SETS;
         s->descriptors_left = POOL_DESCRIPTORS;
     }
+    s->made++;
     s->left--;
     s->descriptors_left -= bindings;
     VkDescriptorSet set;
@@ -127,7 +128,7 @@ void set_release(struct gpu *gpu, struct gpu_set *set)
 
 uint32_t gpu_set_count(const struct gpu *gpu)
 {
-    return gpu->sets.pool_count ? gpu->sets.pool_count * POOL_SETS - gpu->sets.left : 0;
+    return gpu->sets.made;
 }
 
 void sets_close(struct gpu *gpu)

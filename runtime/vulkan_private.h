@@ -34,6 +34,7 @@ struct sets {
     struct gpu_set *free[GPU_MAX_BINDINGS + 1]; // the others, by number of bindings, linked
     VkDescriptorPool *pools;                    // (pool_count)
     uint32_t pool_count, left, descriptors_left; // in the last pool
+    uint32_t made;                               // sets, in all
 };
 
 struct gpu {

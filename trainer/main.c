@@ -11,12 +11,14 @@ const struct command commands[] = {
     {"devices", "lists the devices, their limits and what would be chosen", "[options]", NULL, "pumice devices --json",
         command_devices},
     {"plan", "stages, rows, tokens, steps and memory of a config, before anything runs", "CONFIG [options]",
-        "Needs no GPU: without a device the memory is planned for a common one.", "pumice plan configs/demo.json", command_plan},
+        "Needs no GPU: without a device the memory is planned for a common one.\n"
+        "The keys of a config, with their values and defaults: pumice plan --keys.", "pumice plan configs/demo.json", command_plan},
     {"kernels", "every kernel of a plan, as the device's compiler makes it: registers, spills, instructions", "[CONFIG] [options]",
         "Makes every pipeline and prints the driver's own figures. Runs nothing and allocates nothing. Without CONFIG: the shapes of\n"
         "SmolLM2-135M. A spilled register is a kernel that waits for memory: the table marks it with !.", "pumice kernels --json",
         command_kernels},
-    {"train", "fine-tunes as a config says", "CONFIG [options]", NULL,
+    {"train", "fine-tunes as a config says", "CONFIG [options]",
+        "The keys of a config, with their values and defaults: pumice plan --keys.",
         "pumice train configs/demo.json --set learning_rate=1e-5", command_train},
     {"sweep", "trains every combination of values that a config's \"sweep\" names", "CONFIG [options]",
         "\"sweep\" is an object of axes; the runs are all combinations of their values, the first axis slowest:\n"

@@ -13,6 +13,14 @@ says "no config" 2 "missing" "$pumice" train
 says "a key without a value" 2 "--set wants KEY=VALUE" "$pumice" plan tiny.json --set seed=1 dmt_k
 says "an axis without values" 2 "--axis wants KEY=V" "$pumice" sweep tiny.json --axis seed
 says "help" 0 "example: pumice plan" "$pumice" plan --help
+says "the keys of a config" 0 "  learning_rate *: number from 0 [2e-5]" "$pumice" plan --keys
+check "and what they mean" grep -qx "      peak rate" out
+says "no config to plan" 2 "missing" "$pumice" plan
+says "where the keys are" 0 "pumice plan --keys" "$pumice" train --help
+for long in train sweep eval score generate bench diff "select memory"; do
+    # shellcheck disable=SC2086
+    says "$long at full speed" 0 "--full-speed" "$pumice" $long --help
+done
 
 # config
 says "missing config" 1 "nothing.json" "$pumice" plan nothing.json

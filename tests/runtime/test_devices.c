@@ -88,6 +88,16 @@ static void test_limits(void)
     gpu_close(b);
 }
 
+// What --full-speed asks for reaches those who cut lists by time (test_variants.c), and nobody has it unasked.
+static void test_full_speed(void)
+{
+    for (int asked = 0; asked < 2; asked++) {
+        struct gpu *gpu = open_or_stop(&(struct gpu_options){.full_speed = asked});
+        CHECK(gpu_info(gpu)->full_speed == asked);
+        gpu_close(gpu);
+    }
+}
+
 static void no_driver(void)
 {
     setenv("VK_DRIVER_FILES", "/dev/null", 1);
@@ -107,5 +117,6 @@ int main(void)
     test_listing();
     test_choosing();
     test_limits();
+    test_full_speed();
     return test_end();
 }

@@ -50,7 +50,6 @@ static void test_constants(void)
     }
 }
 
-// The same kernel made again is the one there is, as long as one of its users has not freed it.
 // A software driver compiles a kernel when it is made, not at the first dispatch, when memory is full; an equal kernel is not
 // made again.
 static void test_compiled(void)
@@ -63,6 +62,7 @@ static void test_compiled(void)
     gpu_kernel_free(gpu, two);
 }
 
+// The same kernel made again is the one there is, as long as one of its users has not freed it.
 static void test_shared(void)
 {
     struct gpu_kernel *first = make_add(gpu, 2), *other = make_add(gpu, 3), *again = make_add(gpu, 2);

@@ -106,6 +106,37 @@ static void test_round_trip(
     run_close(&r);
 }
 
+// Writes a state with the checksum that it would have been written with.
+static void put_state(const char *path, cJSON *json)
+{
+    cJSON_DeleteItemFromObject(json, "sum");
+    char *printed = json_print(json, false), *sum = mem_format("%016" PRIx64, fnv1a(FNV_START, printed, strlen(printed)));
+    cJSON_AddStringToObject(json, "sum", sum);
+    CHECK(json_write_file(path, json, &e) == 0);
+    free(printed);
+    free(sum);
+}
+
+// What no run can be in, whole as its checksum is. The state was bf16 with gradients in bf16.
+static void test_impossible(const char *found, const char *path, const struct text *text)
+{
+    static const char *const cases[][3] = {{"storage", "q", "\"storage\" must be f32 or bf16, not \"q\""},
+        {"gradients", "q", "\"gradients\" must be f32 or bf16, not \"q\""},
+        {"storage", "f32", "\"gradients\" are bf16 with \"storage\" f32"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int both = 0; both < (i == 0 ? 2 : 1); both++) { // alike, and wrong all the same
+            struct run_state got;
+            cJSON *json = json_read_text("state", text->data, text->bytes, &e);
+            cJSON_ReplaceItemInObject(json, cases[i][0], cJSON_CreateString(cases[i][1]));
+            if (both) cJSON_ReplaceItemInObject(json, "gradients", cJSON_CreateString(cases[i][1]));
+            put_state(path, json);
+            e = (struct error){0};
+            CHECK_SAY(checkpoint_state(&got, found, &e) == -1, "%s %s", cases[i][0], cases[i][1]);
+            CHECK_ERROR(e, cases[i][2]);
+            cJSON_Delete(json);
+        }
+}
+
 static void test_state(struct run *r)
 {
     char *found;
@@ -167,18 +198,16 @@ static void test_state(struct run *r)
         }
     // A checkpoint from before there were other products and gradients than f32.
     cJSON *old = json_read_text("state", text.data, text.bytes, &e);
-    static const char *const later[] = {"products", "gradients", "loss_scale", "loss_scale_good", "sum"};
+    static const char *const later[] = {"products", "gradients", "loss_scale", "loss_scale_good"};
     for (size_t i = 0; i < sizeof later / sizeof *later; i++) cJSON_DeleteItemFromObject(old, later[i]);
-    char *printed = json_print(old, false), *sum = mem_format("%016" PRIx64, fnv1a(FNV_START, printed, strlen(printed)));
-    cJSON_AddStringToObject(old, "sum", sum);
-    CHECK(json_write_file(path, old, &e) == 0 && checkpoint_state(&got, found, &e) == 0);
+    put_state(path, old);
+    CHECK(checkpoint_state(&got, found, &e) == 0);
     CHECK_STRING(got.products, "f32");
     CHECK_STRING(got.gradients, "f32");
     CHECK(got.loss_scale.scale == 0);
     run_state_free(&got);
-    free(printed);
-    free(sum);
     cJSON_Delete(old);
+    test_impossible(found, path, &text);
     put(path, "[]", 2);
     CHECK(checkpoint_state(&got, found, &e) == -1);
     CHECK_ERROR(e, "must be an object");

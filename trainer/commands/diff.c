@@ -227,6 +227,7 @@ int command_diff(const struct command *command, int argc, char **argv)
         {"chat-template", OPTION_TEXT, &c.template, "NAME", "auto (the model's own), a name, none"},
         {"precision", OPTION_TEXT, &c.precision, "WORD", "storage: auto, f32, bf16"},
         {"device", OPTION_TEXT, &c.device, "DEVICE", "index, part of a name, auto"},
+        FULL_SPEED_OPTION,
         {"strict", OPTION_FLAG, &c.strict, NULL, "stop at the first bad row"},
         {"json", OPTION_FLAG, &c.json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(command, options, argc, argv, NULL, 0, 0);

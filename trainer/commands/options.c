@@ -108,11 +108,13 @@ int options_parse(const struct command *c, const struct option *options, int arg
         case OPTION_FLAG: break;
         }
     }
-    if (count < positional_least) {
-        say("pumice %s: something is missing: usage: pumice %s %s (pumice %s --help)", c->name, c->name, c->usage, c->name);
-        return STATUS_USAGE;
-    }
-    return -1;
+    return count < positional_least ? options_missing(c) : -1;
+}
+
+int options_missing(const struct command *c)
+{
+    say("pumice %s: something is missing: usage: pumice %s %s (pumice %s --help)", c->name, c->name, c->usage, c->name);
+    return STATUS_USAGE;
 }
 
 int fail(const struct error *e)

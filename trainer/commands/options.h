@@ -41,6 +41,9 @@ extern const struct command commands[]; // ended by a NULL name; main.c
 int options_parse(const struct command *c, const struct option *options, int argc, char **argv, const char **positional,
     int positional_least, int positional_most);
 
+// Says that words are missing and how the command is used; returns STATUS_USAGE.
+int options_missing(const struct command *c);
+
 // Prints "pumice: " and the sentence on stderr; returns STATUS_USER, or STATUS_DEVICE when there is no device.
 int fail(const struct error *e);
 

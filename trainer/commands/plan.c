@@ -63,16 +63,28 @@ static int plan_memory(struct blueprint *b, const struct config *c, const struct
     return 0;
 }
 
+static int print_keys(void)
+{
+    struct text help = {0};
+    config_help(&help);
+    printf("%s", help.data);
+    text_free(&help);
+    return STATUS_DONE;
+}
+
 int command_plan(const struct command *c, int argc, char **argv)
 {
     const char *path = NULL, *device = NULL, *precision = NULL;
     struct option_list sets = {0};
-    bool json = false;
+    bool json = false, keys = false;
     const struct option options[] = {{"set", OPTION_PAIRS, &sets, "KEY=VALUE...", "overrides of config keys"},
         {"precision", OPTION_TEXT, &precision, "WORD", "storage: auto, f32, bf16 (default: the config's)"},
         {"device", OPTION_TEXT, &device, "DEVICE", "plan the memory for this device (default: the config's)"},
+        {"keys", OPTION_FLAG, &keys, NULL, "the keys of a config, with their values and defaults; needs no CONFIG"},
         {"json", OPTION_FLAG, &json, NULL, "one JSON object on stdout"}, {0}};
-    int status = options_parse(c, options, argc, argv, &path, 1, 1);
+    int status = options_parse(c, options, argc, argv, &path, 0, 1);
+    if (status < 0 && keys) status = print_keys();
+    else if (status < 0 && !path) status = options_missing(c);
     if (status >= 0) return free(sets.words), status;
 
     struct error e = {0};

@@ -489,6 +489,7 @@ int select_memory(const struct command *c, int argc, char **argv)
         {"alone", OPTION_FLAG, &o.alone, NULL, "each sample by itself, nothing shared: the same numbers, slower"},
         {"precision", OPTION_TEXT, &o.precision, "WORD", "storage: auto, f32, bf16"},
         {"device", OPTION_TEXT, &o.device, "DEVICE", "index, part of a name, auto"},
+        FULL_SPEED_OPTION,
         {"strict", OPTION_FLAG, &o.strict, NULL, "stop at the first bad fact"},
         {"json", OPTION_FLAG, &o.json, NULL, "one JSON object on stdout"}, {0}};
     int status = options_parse(c, options, argc, argv, NULL, 0, 0);

@@ -22,8 +22,11 @@ struct limits {
     bool software;
     // A careful guess of the device's speed, to cut lists and dispatches by time (watchdogs); never changes a sum.
     double flop_per_second, bytes_per_second;
-    double cut_seconds;      // of one submission at most, CUT_SECONDS; less on a device whose users look at what it draws meanwhile, more on a software one
-    double dispatch_seconds; // of one dispatch at most: DISPATCH_SECONDS; 0: nothing watches (products keep to it all the same)
+    // Of one submission at most, CUT_SECONDS; less on a device whose users look at what it draws meanwhile, more on a
+    // software one.
+    double cut_seconds;
+    // Of one dispatch at most, DISPATCH_SECONDS; 0: nothing watches (products keep to it all the same).
+    double dispatch_seconds;
     const struct gpu_info *info; // for the variant tables; owned by the caller
     enum products products;
     const struct choices *choices; // variants chosen on the device (choices.h), or NULL: the tables choose; the caller's

@@ -190,9 +190,14 @@ void engine_read(struct engine *g, int index, enum state state, uint64_t first, 
     assert(first + count <= w->elements);
     uint64_t at = w->first + first;
     struct gpu_memory *m = state_memory(g, w->block, state);
-    if (is_narrow(g, w->block, state)) read_narrow(g, m, at, count, to);
-    else if (m) gpu_download(g->gpu, to, (struct gpu_range){m, 4 * at, 4 * count});
-    else assert(state == STATE_VALUE), read_narrow(g, g->copy[w->block], at, count, to);
+    if (is_narrow(g, w->block, state)) {
+        read_narrow(g, m, at, count, to);
+    } else if (m) {
+        gpu_download(g->gpu, to, (struct gpu_range){m, 4 * at, 4 * count});
+    } else {
+        assert(state == STATE_VALUE);
+        read_narrow(g, g->copy[w->block], at, count, to);
+    }
 }
 
 void engine_zero_moments(struct engine *g)
@@ -290,7 +295,8 @@ static struct gpu_range range_of(const struct replay *r, const struct use *u)
     case TENSOR_WEIGHT: {
         const struct weight_place *w = &g->layout.weights[t->index];
         enum storage stored = tensor_storage(graph, u->tensor, u->part);
-        struct gpu_memory *m = u->part == PART_GRADIENT ? g->gradient[w->block] : stored == STORAGE_BF16 ? g->copy[w->block] : g->master[w->block];
+        struct gpu_memory *value = stored == STORAGE_BF16 ? g->copy[w->block] : g->master[w->block];
+        struct gpu_memory *m = u->part == PART_GRADIENT ? g->gradient[w->block] : value;
         return (struct gpu_range){m, storage_bytes(stored) * w->first + offset, bytes};
     }
     case TENSOR_INPUT: return (struct gpu_range){r->input, r->input_at[t->index], 4 * t->columns};

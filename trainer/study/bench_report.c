@@ -205,8 +205,8 @@ void bench_compare(cJSON *now, const cJSON *old, const char *path)
 {
     const cJSON *kernels = json_member(old, "kernels"), *step = json_member(old, "step");
     cJSON *row;
-    static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "gradient_dtype", "optimizer", "tokens", "documents",
-        "micro_batch_tokens", "micro_batches", "gradient_checkpointing"};
+    static const char *const alike[] = {"device", "model", "parameters", "precision", "matmul_precision", "gradient_dtype",
+        "optimizer", "tokens", "documents", "micro_batch_tokens", "micro_batches", "gradient_checkpointing"};
     for (size_t i = 0; i < sizeof alike / sizeof *alike; i++) say_unlike(now, old, alike[i], path);
     cJSON *compare = cJSON_AddObjectToObject(now, "compare");
     cJSON_AddStringToObject(compare, "file", path);
@@ -270,11 +270,13 @@ static void print_kernels(const cJSON *now)
 
 void bench_print(const cJSON *now)
 {
-    const cJSON *step = json_member(now, "step"), *host = json_member(now, "host"), *memory = json_member(now, "memory"), *how = json_member(now, "how");
+    const cJSON *step = json_member(now, "step"), *host = json_member(now, "host");
+    const cJSON *memory = json_member(now, "memory"), *how = json_member(now, "how");
     const cJSON *compare = json_member(now, "compare"), *item;
+    const char *gradients = strcmp(json_text(now, "gradient_dtype"), "bf16") ? "" : ", gradients bf16";
     printf("%s, %.1f million parameters, storage %s, products %s%s, %s; on %s\n", json_text(now, "model"),
-        json_number(now, "parameters") * 1e-6, json_text(now, "precision"), json_text(now, "matmul_precision"), strcmp(json_text(now, "gradient_dtype"), "bf16") ? "" : ", gradients bf16", json_text(now, "optimizer"),
-        json_text(json_member(now, "device"), "name"));
+        json_number(now, "parameters") * 1e-6, json_text(now, "precision"), json_text(now, "matmul_precision"), gradients,
+        json_text(now, "optimizer"), json_text(json_member(now, "device"), "name"));
     printf("%.0f tokens in %.0f documents, %.0f micro-batches of %.0f tokens%s%s\n", json_number(now, "tokens"),
         json_number(now, "documents"), json_number(now, "micro_batches"), json_number(now, "micro_batch_tokens"),
         cJSON_IsTrue(json_member(now, "packing")) ? "" : ", one document each",

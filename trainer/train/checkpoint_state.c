@@ -236,11 +236,19 @@ static void take_products(struct reader *r, struct run_state *state)
             scale->valuedouble, steps);
 }
 
+static void take_storage(struct reader *r, const char *key, char *out, size_t bytes)
+{
+    take_text(r, key, out, bytes);
+    if (r->status == 0 && strcmp(out, "f32") != 0 && strcmp(out, "bf16") != 0)
+        r->status = error_set(r->e, "%s: \"%s\" must be f32 or bf16, not \"%s\"", r->path, key, out);
+}
+
+// Those of earlier versions were f32.
 static void take_gradients(struct reader *r, struct run_state *state)
 {
     strcpy(state->gradients, "f32");
     if (r->status || !cJSON_GetObjectItemCaseSensitive(r->json, "gradients")) return;
-    take_text(r, "gradients", state->gradients, sizeof state->gradients);
+    take_storage(r, "gradients", state->gradients, sizeof state->gradients);
     if (r->status == 0 && strcmp(state->gradients, "f32") != 0 && strcmp(state->gradients, state->storage) != 0)
         r->status = error_set(r->e, "%s: \"gradients\" are %s with \"storage\" %s: no state that a run can be in", r->path,
             state->gradients, state->storage);
@@ -303,7 +311,7 @@ static void take_all(struct reader *r, struct run_state *state, struct checkpoin
     if (r->status == 0) state->budget = (uint32_t)item->valuedouble;
     item = take(r, "recompute", cJSON_True | cJSON_False, "true or false");
     state->recompute = item && cJSON_IsTrue(item);
-    take_text(r, "storage", state->storage, sizeof state->storage);
+    take_storage(r, "storage", state->storage, sizeof state->storage);
     take_products(r, state);
     take_gradients(r, state);
     if (r->status == 0) state->variants = cJSON_DetachItemFromObjectCaseSensitive(r->json, "variants");

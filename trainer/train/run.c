@@ -347,7 +347,8 @@ static int open_session(struct run *r, const char *checkpoint, struct error *e)
         free(b);
         return -1;
     }
-    say("%.1f million parameters; storage %s, products %s%s, gradients %s, saved as %s; micro-batches of %u tokens%s; %.2f GB on the device",
+    say("%.1f million parameters; storage %s, products %s%s, gradients %s, saved as %s; micro-batches of %u tokens%s; "
+        "%.2f GB on the device",
         (double)b->layout.parameters * 1e-6, r->state.storage, r->state.products,
         r->state.loss_scale.scale > 0 ? " with loss scaling" : "", r->state.gradients, c->save_dtype == PRECISION_F32 ? "f32" : "bf16",
         b->options.budget, b->options.checkpoint ? ", layers recomputed" : "", (double)b->memory.total * 1e-9);

@@ -75,7 +75,8 @@ bool blueprint_equal(const struct blueprint *a, const struct blueprint *b)
     const struct generation_options *g = &x->generation, *h = &y->generation;
     return x->budget == y->budget && x->positions == y->positions && x->storage == y->storage && x->gradients == y->gradients &&
            x->checkpoint == y->checkpoint && x->dropout == y->dropout && x->optimizer == y->optimizer &&
-           g->slots == h->slots && g->capacity == h->capacity && g->rows == h->rows && g->together == h->together && program_equal(&a->train, &b->train) && program_equal(&a->eval, &b->eval) &&
+           g->slots == h->slots && g->capacity == h->capacity && g->rows == h->rows && g->together == h->together &&
+           program_equal(&a->train, &b->train) && program_equal(&a->eval, &b->eval) &&
            (!g->slots || (program_equal(&a->generation.program[GENERATION_READ], &b->generation.program[GENERATION_READ]) &&
                              program_equal(&a->generation.program[GENERATION_EXTEND], &b->generation.program[GENERATION_EXTEND])));
 }
