@@ -118,12 +118,12 @@ static int open_model(struct subject *s, const struct wish *w, const struct gpu 
     s->seed = 42;
     uint64_t tokens = w->tokens ? w->tokens : 512, documents = w->documents ? w->documents : 1;
     uint64_t longest = (tokens + documents - 1) / documents;
-    if (tokens > UINT32_MAX / 2 || documents > tokens / 2)
-        return error_set(e, "--tokens %llu in --documents %llu: a document has 2 tokens or more, and all together less than 2^31",
-            (unsigned long long)tokens, (unsigned long long)documents);
-    if (w->budget > UINT32_MAX / 2 || (w->budget && w->budget < longest))
-        return error_set(e, "--budget is %llu; it is at least the longest document, %llu tokens, and less than 2^31",
-            (unsigned long long)w->budget, (unsigned long long)longest);
+    if (tokens > MOST_TOKENS || documents > tokens / 2)
+        return error_set(e, "--tokens %llu in --documents %llu: a document has 2 tokens or more, and all together have at most %u",
+            (unsigned long long)tokens, (unsigned long long)documents, MOST_TOKENS);
+    if (w->budget > MOST_TOKENS || (w->budget && w->budget < longest))
+        return error_set(e, "--budget is %llu; it is at least the longest document, %llu tokens, and at most %u",
+            (unsigned long long)w->budget, (unsigned long long)longest, MOST_TOKENS);
     s->items = bench_items((uint32_t)tokens, (uint32_t)documents, s->model->config.vocabulary);
     s->random = true;
     s->work.count = (uint32_t)documents;

@@ -18,6 +18,9 @@ struct choices *device_choices(const struct gpu *gpu, const struct limits *limit
 int device_missing(struct error *e);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
+// --tokens and --budget at most: a plan of more takes minutes to make, and no device has the memory.
+#define MOST_TOKENS (1u << 20)
+
 // An option of the commands that work on the device for long: how device_open opens it.
 extern bool device_full_speed;
 #define FULL_SPEED_OPTION                                                                                              \

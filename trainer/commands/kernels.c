@@ -220,6 +220,8 @@ static int make_plan(struct blueprint *b, const char *path, const struct option_
 {
     struct config config = {0};
     struct dataset data = {0}, none = {.requests = 64};
+    if (tokens > MOST_TOKENS)
+        return error_set(e, "--tokens is %llu; it is from 1 to %u", (unsigned long long)tokens, MOST_TOKENS);
     int status = path ? config_read(&config, path, sets->words, sets->count, e)
                       : config_read_text(&config, builtin, sizeof builtin - 1, "the built-in plan", sets->words, sets->count, e);
     if (status) return -1;
@@ -291,7 +293,7 @@ int command_kernels(const struct command *c, int argc, char **argv)
     }
     if (ok) {
         struct limits limits = limits_of(gpu_info(gpu));
-        ok = make_plan(&blueprint, path, &sets, tokens > UINT32_MAX ? UINT32_MAX : tokens, &bundle, &limits, &e) == 0;
+        ok = make_plan(&blueprint, path, &sets, tokens, &bundle, &limits, &e) == 0;
         if (ok) {
             choices = guess ? guesses(&blueprint, &bundle.model, guess) : device_choices(gpu, &blueprint.limits);
             blueprint_choose_variants(&blueprint, &bundle.model, choices);

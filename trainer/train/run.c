@@ -211,6 +211,11 @@ static int train(struct run *r, struct run_outcome *out, struct error *e)
     uint64_t total = r->data.stages.steps;
     r->step_began = clock_seconds();
     if (r->state.step == 0 && c->eval_on_start && evaluate(r, 0, false, e)) return -1;
+    if (r->state.step < total && interrupt_asked()) { // while all was made ready
+        say("interrupted before step %llu", (unsigned long long)r->state.step + 1);
+        out->interrupted = true;
+        return 0;
+    }
     for (uint64_t n = r->state.step; n < total; n++) {
         struct stage_step at = stages_step(&r->data.stages, n);
         const struct stage *stage = stage_at(r, at.stage);
