@@ -25,6 +25,23 @@ if [ "$status" != 130 ]; then
     failed=1
 fi
 check "a checkpoint after ctrl-C" sh -c 'ls -d stopped/checkpoint-*'
+# ctrl-C while all is made ready: before the first step. Which of both a signal meets is chance: some of these it does.
+before=no
+for i in 1 2 3 4 5 6 7 8; do
+    rm -rf early
+    XDG_CACHE_HOME="$work/none$i" "$pumice" train tiny.json --set output_dir=early num_train_epochs=400 >/dev/null 2>early.err &
+    pid=$!
+    while ! grep -q 'are checked first' early.err && kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
+    kill -INT "$pid"
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" = 130 ] || { echo "FAILED: early ctrl-C gave status $status"; cat early.err; failed=1; }
+    if grep -q 'interrupted before step 1' early.err; then before=yes && break; fi
+done
+check "ctrl-C before the first step" test $before = yes
+check "nothing was trained" sh -c '! ls -d early/checkpoint-*'
+says "starts afresh" 0 "starts afresh" "$pumice" train tiny.json --set output_dir=early --resume
+
 says "another run's folder" 1 "another" "$pumice" train tiny.json --set output_dir=killed-whole
 says "a changed key" 1 "learning_rate" "$pumice" train tiny.json --set output_dir=stopped num_train_epochs=40 learning_rate=1 --resume
 exit "$failed"

@@ -136,6 +136,8 @@ int model_config_json(struct model_config *c, const cJSON *json, const char *nam
         return error_set(e, "%s: hidden_act \"%s\" is not supported; silu is", name, act->valuestring);
     const cJSON *window = cJSON_GetObjectItemCaseSensitive(json, "sliding_window");
     const cJSON *use = cJSON_GetObjectItemCaseSensitive(json, "use_sliding_window");
+    if (cJSON_IsNumber(window) && !(window->valuedouble >= 0 && window->valuedouble <= UINT32_MAX))
+        return error_set(e, "%s: sliding_window is %g; it is a number of tokens, or null", name, window->valuedouble);
     if (cJSON_IsNumber(window) && (family == FAMILY_MISTRAL || cJSON_IsTrue(use)) && window->valuedouble >= 1)
         c->window = (uint32_t)window->valuedouble;
     if (c->window && family == FAMILY_QWEN2)
