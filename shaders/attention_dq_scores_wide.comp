@@ -34,34 +34,18 @@ Word u_at[PART], v_at; // dS of the part's rows, the strip of K
 float sums[PART * WIDE];
 uint part_row, first[PART]; // the part's first row, and the first key that each sees
 
-// Adds keys k .. k + STEPS - 1, which all rows see.
-void multiply(uint k)
+// Adds keys k .. k + keys - 1: where not all rows see each, only those from `from` up to, not including, `to` that a row sees.
+void multiply(uint k, uint keys, bool all, uint from, uint to)
 {
     Word u_row[PART];
     [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k * SCORES_ROWS;
     Word v_row = v_at + k * WIDE * GROUP;
-    [[unroll]] for (uint q = 0; q < STEPS; q++) {
+    [[unroll]] for (uint q = 0; q < keys; q++) {
         float v[WIDE];
         [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
         [[unroll]] for (uint r = 0; r < PART; r++) {
             float u = uintBitsToFloat(u_row[r][q * SCORES_ROWS].word);
-            [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += u * v[j];
-        }
-    }
-}
-
-// Adds of keys k .. k + FEW - 1 those from `from` up to, not including, `to` that a row sees.
-void multiply_seen(uint k, uint from, uint to)
-{
-    Word u_row[PART];
-    [[unroll]] for (uint r = 0; r < PART; r++) u_row[r] = u_at[r] + k * SCORES_ROWS;
-    Word v_row = v_at + k * WIDE * GROUP;
-    [[unroll]] for (uint q = 0; q < FEW; q++) {
-        float v[WIDE];
-        [[unroll]] for (uint j = 0; j < WIDE; j++) v[j] = uintBitsToFloat(wide(v_row + (q * WIDE + j) * GROUP));
-        [[unroll]] for (uint r = 0; r < PART; r++) {
-            float u = uintBitsToFloat(u_row[r][q * SCORES_ROWS].word);
-            bool seen = k + q >= max(first[r], from) && k + q < min(part_row + r + 1, to);
+            bool seen = all || (k + q >= max(first[r], from) && k + q < min(part_row + r + 1, to));
             [[unroll]] for (uint j = 0; j < WIDE; j++) SUM(r, j) += seen ? u * v[j] : 0;
         }
     }
@@ -88,20 +72,20 @@ void main()
         uint k = first[0], end = min(part_row + PART, rows), all = min(first[PART - 1], end);
         if (k < all) {
             do {
-                multiply_seen(min(k, args.rows - FEW), k, all);
+                multiply(min(k, args.rows - FEW), FEW, false, k, all);
                 k += FEW;
             } while (k < all);
             k = all;
         }
         if (k + STEPS <= part_row + 1) {
             do {
-                multiply(min(k, args.rows - STEPS));
+                multiply(min(k, args.rows - STEPS), STEPS, true, 0, 0);
                 k += STEPS;
             } while (k + STEPS <= part_row + 1);
         }
         if (k < end) {
             do {
-                multiply_seen(min(k, args.rows - FEW), k, end);
+                multiply(min(k, args.rows - FEW), FEW, false, k, end);
                 k += FEW;
             } while (k < end);
         }

@@ -99,8 +99,7 @@ static int products_parse(enum products *products, const char *word, const struc
 static int gradients_parse(struct blueprint_options *o, const struct wish *w, struct error *e)
 {
     const char *word = w->gradients ? w->gradients : "f32";
-    o->gradients = storage_find(word);
-    if (strcmp(word, storage_name(o->gradients)) != 0) return error_set(e, "--gradient-dtype is %s; it is one of f32, bf16", word);
+    if (!storage_find(&o->gradients, word)) return error_set(e, "--gradient-dtype is %s; it is one of f32, bf16", word);
     if (o->gradients == STORAGE_F32 || o->storage == STORAGE_BF16) return 0;
     if (w->precision && strcmp(w->precision, "f32") == 0) return error_set(e, "--gradient-dtype bf16 goes with --precision bf16");
     o->storage = STORAGE_BF16;

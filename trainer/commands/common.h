@@ -18,20 +18,19 @@ struct choices *device_choices(const struct gpu *gpu, const struct limits *limit
 int device_missing(struct error *e);
 // Opens a device by the user's choice (NULL: auto) and says on stderr which, and when it is software. NULL with the reason.
 struct gpu *device_open(const char *choice, struct error *e);
-// --tokens and --budget at most: a plan of more takes minutes to make, and no device has the memory.
-#define MOST_TOKENS (1u << 20)
-
+// The same with options of the caller's own: no pipeline cache, the validation layer.
+struct gpu *device_open_with(const struct gpu_options *options, struct error *e);
+// For workshop_open: --device (a const char *, NULL: not given), else the config's choice.
+struct gpu *device_choose(void *flag, const char *choice, struct error *e);
 // An option of the commands that work on the device for long: how device_open opens it.
 extern bool device_full_speed;
 #define FULL_SPEED_OPTION                                                                                              \
     {                                                                                                                  \
         "full-speed", OPTION_FLAG, &device_full_speed, NULL,                                                           \
-            "integrated devices: submissions of 100 ms, not 16: less waiting between them, and a screen that stutters"      \
+            "integrated devices: submissions of 100 ms, not 16: less waiting between them, and a screen that stutters" \
     }
-// The same with options of the caller's own: no pipeline cache, the validation layer.
-struct gpu *device_open_with(const struct gpu_options *options, struct error *e);
-// For workshop_open: --device (a const char *, NULL: not given), else the config's choice.
-struct gpu *device_choose(void *flag, const char *choice, struct error *e);
+// --tokens and --budget at most: a plan of more takes minutes to make, and no device has the memory.
+#define MOST_TOKENS (1u << 20)
 // The shapes of its matrix units, as "16x16x16 f16->f32".
 struct cJSON *device_matrices(const struct gpu_info *info);
 // "f32", "bf16", "auto" (or NULL) as storage: auto is f32 on software devices, where bf16 saves memory but no time, else bf16.

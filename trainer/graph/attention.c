@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 // The wide kernels' addresses come behind them (wide.glsl).
 _Static_assert(sizeof(struct attention_args) <= 64, "attention_args");
@@ -54,7 +53,7 @@ static uint32_t attention_call(struct program *p, const struct node *n, const st
     // One document of T rows: half of the T x T square.
     c->flop = a->products * (double)T * (double)T * heads * n->head_dim * attention_share(c, T);
     double each = a->kind == ATTENTION_DQ_SCORES ? heads + kv_heads : 2.0 * heads + 2.0 * kv_heads; // rows of a head
-    c->bytes = (double)own * n->head_dim * each * (p->graph->storage == STORAGE_BF16 ? 2 : 4) + scores_bytes(c, c->flop);
+    c->bytes = (double)own * n->head_dim * each * storage_bytes(p->graph->storage) + scores_bytes(c, c->flop);
     double speed = choices_speed(p->limits.choices); // attention is no faster than products
     if (speed > 0) c->seconds = c->flop / (speed < p->limits.flop_per_second ? speed : p->limits.flop_per_second);
     return rows;
@@ -99,17 +98,16 @@ void attention_forward(struct program *p, const struct node *n, const tensor_id 
     attention_calls(p, n, &a);
 }
 
-// Key heads at a time whose gradients of scores dK and dV may keep for dQ, so that dQ is one product instead of three; 0: none.
-// Software drivers alone, where sums are what takes the time: as many as stay in a core's cache; of one no more than memory
-// should be asked for.
-// (T x T numbers of one layer's key head: long documents keep none.)
+// Key heads at a time whose gradients of scores dK and dV keep for dQ, so that dQ is one product instead of three; 0: none. Software
+// drivers alone, where sums are what takes the time. As many heads as stay in a core's cache; of one, which has T x T numbers, no more
+// than memory should be asked for.
 #define SCORES_CACHED (UINT64_C(4) << 20)
 #define SCORES_MOST (UINT64_C(64) << 20)
 static uint32_t kept_heads(const struct program *p, const struct node *n)
 {
     const struct limits *l = &p->limits;
     uint64_t T = p->graph->tokens;
-    if (!attention_keeps_scores(l, T, n->head_dim)) return 0;
+    if (!attention_strips(l, T, n->head_dim)) return 0;
     uint32_t own = n->kv_heads;
     uint64_t bytes = 4 * SCORES_PANEL(T) * (n->heads / n->kv_heads); // of a key head
     if (bytes > SCORES_MOST || bytes > l->max_range || 4 * T * n->kv_heads * n->head_dim > l->max_range) return 0;
@@ -123,9 +121,9 @@ static void backward_by_heads(struct program *p, const struct node *n, struct at
     uint64_t T = p->graph->tokens;
     tensor_id dqkv = kv->writes[0];
     uint64_t numbers = own * (n->heads / n->kv_heads) * SCORES_PANEL(T);
-    tensor_id scores = program_scratch(p, STORAGE_F32, numbers / 8, 8, "gradients of scores");
+    tensor_id scores = program_scratch(p, STORAGE_F32, numbers / SCORES_ROWS, SCORES_ROWS, "gradients of scores");
     tensor_id keys = wide_strips(p, program_need(p, n->in[0]), kv->args.offset_k, n->kv_heads * n->head_dim,
-        2 * p->limits.info->subgroup_size, at(p, dqkv)->storage == STORAGE_BF16);
+        attention_strips(&p->limits, T, n->head_dim), at(p, dqkv)->storage == STORAGE_BF16);
     kv->kind = ATTENTION_DKV_SCORES;
     kv->writes[1] = scores;
     for (uint32_t first = 0; first < n->kv_heads; first += own) {

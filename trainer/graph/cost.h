@@ -28,8 +28,9 @@ struct product_shape {
 bool call_product(const struct call *c, struct product_shape *shape);
 const char *layout_name(uint32_t layout); // "NT", "NN", "TN"
 // What an attention kernel's own rows are of all pairs in one document of T rows (beyond it: nothing): 1 where they are all.
-double scores_bytes(const struct call *c, double flop); // of the gradients of scores that attention keeps, where it does `flop`
 double attention_share(const struct call *c, uint64_t T);
+// Of the gradients of scores that an attention kernel writes or reads where it does so many floating-point operations.
+double scores_bytes(const struct call *c, double flop);
 struct cost update_cost(const struct update_call *c);
 
 #endif

@@ -15,9 +15,11 @@ const char *storage_name(enum storage storage)
     return storage == STORAGE_BF16 ? "bf16" : "f32";
 }
 
-enum storage storage_find(const char *name)
+bool storage_find(enum storage *storage, const char *name)
 {
-    return strcmp(name, "bf16") == 0 ? STORAGE_BF16 : STORAGE_F32;
+    for (enum storage s = STORAGE_F32; s <= STORAGE_BF16; s++)
+        if (strcmp(storage_name(s), name) == 0) return *storage = s, true;
+    return false;
 }
 
 void graph_init(struct graph *g, uint64_t tokens, enum storage storage)

@@ -17,7 +17,7 @@ static inline uint32_t storage_bytes(enum storage storage) // of an element
 }
 
 const char *storage_name(enum storage storage); // of the numbers: "f32", "bf16"
-enum storage storage_find(const char *name);    // of these names; any other is f32's
+bool storage_find(enum storage *storage, const char *name); // the other way
 
 // What a tensor is decides who owns its memory and how long it lives.
 enum tensor_kind {

@@ -50,6 +50,11 @@ uint32_t lane_sums(const struct limits *limits)
     return info->type == GPU_INTEGRATED && info->subgroup_max != 64 ? 32 : 64;
 }
 
+bool scarce_registers(const struct limits *limits)
+{
+    return !limits->software && lane_sums(limits) < 32;
+}
+
 static bool fits(const struct limits *limits, uint32_t group, uint64_t shared)
 {
     shared += 8 * group + 128; // lang.glsl's own
@@ -103,7 +108,7 @@ static void add_shared(struct variant_list *c, const struct tile *t, uint32_t sp
     uint32_t waiting = (t->m + t->n) * t->k / 4 / v.group;
     if (lane_sums(c->limits) < 64 && s->layout == LAYOUT_TN && waiting > 4 && !halves) return;
     // Where registers are fewest, those places leave room for small tiles only.
-    bool few = narrow && lane_sums(c->limits) < 32 && !c->limits->software;
+    bool few = scarce_registers(c->limits);
     if (few && s->layout == LAYOUT_TN && !halves && t->m > 32) return;
     if (!fits(c->limits, v.group, 16ull * t->k * (t->m / 4 + 1 + t->n / 4 + 1))) return;
     uint64_t steps = divide_up(s->k, t->k), tiles_m = divide_up(s->m, t->m), groups = tiles_m * divide_up(s->n, t->n);

@@ -12,6 +12,7 @@
 // off the vendors' compilers): those that pack a varying number of lanes into one thread's registers (from 8 or 16 lanes
 // on) hold 32, those with small subgroups only (up to 16) 16, integrated ones whose lanes share few registers 32.
 uint32_t lane_sums(const struct limits *limits);
+bool scarce_registers(const struct limits *limits); // of a GPU's lane: 64
 
 // Variants in the order of a guess of their time; equal ones in the order they come in.
 #define TILES_VARIANTS 49

@@ -71,6 +71,11 @@ static void add_register(struct candidates *c, uint32_t rows, bool deal, const c
 }
 
 #define WIDE_ROWS 24
+#define WIDE_VECTORS 2 // of a row
+static uint32_t wide_part(uint32_t lanes) // rows whose sums fit in the registers
+{
+    return lanes > 8 ? 8 : 6;
+}
 
 // Tiles as a CPU's own kernels have them (matmul_wide.comp): the sums of a part of the tile, two vectors of six rows, fill
 // AVX2's 16 registers together with what is multiplied, and stay there while k runs from end to end. Such drivers make no fused
@@ -83,7 +88,7 @@ static void add_wide(struct candidates *c)
     const struct matmul_shape *s = c->shape;
     const struct gpu_info *info = c->limits->info;
     if (!wide_kernels(c->limits) || s->k < 32 || s->products != PRODUCTS_F32) return;
-    uint32_t lanes = info->subgroup_size, wide = 2;
+    uint32_t lanes = info->subgroup_size, wide = WIDE_VECTORS;
     bool nt = s->layout == LAYOUT_NT;
     if (nt && s->m < 8) return; // strips for nothing
     if (!nt && s->c_bf16 && !s->b_bf16) return; // C's pairs are B's
@@ -95,10 +100,9 @@ static void add_wide(struct candidates *c)
     bool copied = s->layout == LAYOUT_TN || (nt ? s->b_bf16 : s->a_bf16);
     if (across * s->k > most || (copied && u * (s->k + 32) > most)) return;
     uint64_t block = (UINT64_C(256) << 10) / (4 * WIDE_ROWS * s->k); // tiles whose rows fit in half of a core's cache
-    uint32_t part = lanes > 8 ? 8 : 6;
     struct matmul_variant w = {.kernel = "matmul_wide", .group = lanes, .split = 1, .strips = wide * lanes,
         .why = "software: a CPU's tiles", .constant_count = 5,
-        .constants = {WIDE_ROWS, part, wide, lanes > 8 ? 16 : 32, (uint32_t)(block ? block : 1)}};
+        .constants = {WIDE_ROWS, wide_part(lanes), wide, lanes > 8 ? 16 : 32, (uint32_t)(block ? block : 1)}};
     snprintf(w.name, sizeof w.name, "wide %ux%u", WIDE_ROWS, wide * lanes);
     fold_groups(c->limits, divide_up(u, WIDE_ROWS) * divide_up(v, wide * lanes), &w.groups_x, &w.groups_y);
     add(c, &w);
@@ -167,8 +171,7 @@ struct matmul_variant matmul_choose(const struct limits *limits, const struct ma
 enum room { AMPLE, FEW, SCARCE };
 static enum room attention_room(const struct limits *limits, bool deal)
 {
-    uint32_t sums = lane_sums(limits);
-    return deal || sums >= 64 ? AMPLE : sums >= 32 || limits->software ? FEW : SCARCE;
+    return deal || lane_sums(limits) >= 64 ? AMPLE : scarce_registers(limits) ? SCARCE : FEW;
 }
 
 // Lanes that share a row of a head: enough that a lane holds few vec4s of it (it has 2, 3 or 4 such rows, which must fit in
@@ -194,22 +197,24 @@ static uint32_t attention_block(enum attention_kernel kind, bool deal, bool drop
 
 #define SCORES_STEPS 16 // keys in one pass
 
-bool attention_keeps_scores(const struct limits *limits, uint64_t T, uint32_t head_dim)
+uint32_t attention_strips(const struct limits *limits, uint64_t T, uint32_t head_dim)
 {
-    return wide_kernels(limits) && T >= SCORES_STEPS && head_dim % (2 * limits->info->subgroup_size) == 0;
+    if (!wide_kernels(limits) || T < SCORES_STEPS) return 0;
+    uint32_t width = WIDE_VECTORS * limits->info->subgroup_size;
+    return head_dim % width == 0 ? width : 0;
 }
 
 // dQ in a CPU's tiles, like matmul_wide's.
 static uint32_t scores_variant(const struct limits *limits, struct call *c, uint64_t T, uint32_t heads, uint32_t head_dim)
 {
-    uint32_t lanes = limits->info->subgroup_size, wide = 2, part = lanes > 8 ? 8 : 6;
+    uint32_t lanes = limits->info->subgroup_size, strips = head_dim / (WIDE_VECTORS * lanes);
     c->constants[0] = lanes;
     c->why = "software: a CPU's tiles";
     call_constant(c, WIDE_ROWS);
-    call_constant(c, part);
-    call_constant(c, wide);
+    call_constant(c, wide_part(lanes));
+    call_constant(c, WIDE_VECTORS);
     call_constant(c, SCORES_STEPS);
-    fold_groups(limits, divide_up(T, WIDE_ROWS) * heads * (head_dim / (wide * lanes)), &c->groups_x, &c->groups_y);
+    fold_groups(limits, divide_up(T, WIDE_ROWS) * heads * strips, &c->groups_x, &c->groups_y);
     return WIDE_ROWS;
 }
 

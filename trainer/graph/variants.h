@@ -53,13 +53,13 @@ enum attention_kernel {
     ATTENTION_DQ,
     ATTENTION_DKV,
     ATTENTION_CACHE,
-    ATTENTION_DKV_SCORES, // dK and dV that keep the gradients of scores, and dQ from them: where attention_keeps_scores
+    ATTENTION_DKV_SCORES, // dK and dV that keep the gradients of scores, and dQ from them: where attention_strips
     ATTENTION_DQ_SCORES
 };
 uint32_t attention_variant(const struct limits *limits, struct call *c, enum attention_kernel kind, uint64_t T, uint32_t heads,
     uint32_t kv_heads, uint32_t head_dim);
-// Is there a form of the backward pass for this device, of T rows, in which dQ is a product of kept numbers?
-bool attention_keeps_scores(const struct limits *limits, uint64_t T, uint32_t head_dim);
+// Width of the strips of K that ATTENTION_DQ_SCORES reads for a budget of T rows; 0: the device has no such form of the backward pass.
+uint32_t attention_strips(const struct limits *limits, uint64_t T, uint32_t head_dim);
 
 // The form of a row kernel: `wide` on software drivers that read through addresses (row.glsl), where rows are whole rounds of
 // the workgroup.

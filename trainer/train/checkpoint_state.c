@@ -238,8 +238,9 @@ static void take_products(struct reader *r, struct run_state *state)
 
 static void take_storage(struct reader *r, const char *key, char *out, size_t bytes)
 {
+    enum storage storage;
     take_text(r, key, out, bytes);
-    if (r->status == 0 && strcmp(out, "f32") != 0 && strcmp(out, "bf16") != 0)
+    if (r->status == 0 && !storage_find(&storage, out))
         r->status = error_set(r->e, "%s: \"%s\" must be f32 or bf16, not \"%s\"", r->path, key, out);
 }
 

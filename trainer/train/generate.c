@@ -11,7 +11,7 @@
 
 static uint64_t cache_bytes(const struct model_config *c, enum storage storage, uint64_t slots, uint64_t capacity)
 {
-    return slots * capacity * c->kv_heads * c->head_dim * (storage == STORAGE_BF16 ? 2 : 4);
+    return slots * capacity * c->kv_heads * c->head_dim * storage_bytes(storage);
 }
 
 uint32_t generation_fit(

@@ -272,8 +272,8 @@ static int make_blueprint(struct run *r, struct blueprint *b, struct choices **c
                 "chain", r->state.device, r->state.driver, info->name, info->driver);
             r->state.hash = FNV_START;
         }
-        o.storage = storage_find(r->state.storage);
-        o.gradients = storage_find(r->state.gradients);
+        storage_find(&o.storage, r->state.storage);
+        storage_find(&o.gradients, r->state.gradients);
         products_find(&limits.products, r->state.products);
         if (!products_can(info, limits.products)) { // matmul_precision is auto: others are refused before (run_supported)
             limits.products = products_best(info);
