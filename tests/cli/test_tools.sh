@@ -44,6 +44,8 @@ check "an odd width" [ "$(status tools/with-driver lavapipe-26 --width 100 true)
 check "no such chip" [ "$(status tools/vendor-lab --devices amd-navi99)" -eq 2 ]
 check "no such maker" [ "$(status tools/vendor-lab --devices amdx)" -eq 2 ]
 check "code of one chip" [ "$(status tools/vendor-lab --isa embed amd)" -eq 2 ]
+check "no such config" [ "$(status tools/vendor-lab frob)" -eq 2 ]
+check "one kind of output" [ "$(status tools/vendor-lab --check --json)" -eq 2 ]
 check "Mali is in the lab" grep -q '^mali-g610 ' <(tools/vendor-lab list)
 check "no command" [ "$(status tools/with-driver system)" -eq 2 ]
 check "the command's status" [ "$(status tools/with-driver system sh -c 'exit 7')" -eq 7 ]
